@@ -1,0 +1,108 @@
+import { type AddressInfo, createConnection, createServer, type Server, type Socket } from 'node:net'
+
+/**
+ * A link between a device and its hub that can be cut and tampered with. It forwards bytes and knows nothing of MQTT:
+ * what it does to them is what a bad network or a man in the middle would do.
+ */
+export class Link {
+  readonly #server: Server
+  readonly #target: { host: string; port: number }
+  readonly #pairs = new Set<{ near: Socket; far: Socket }>()
+  #cut = false
+  #tamper: ((bytes: Buffer) => Buffer) | undefined
+
+  private constructor(server: Server, target: { host: string; port: number }) {
+    this.#server = server
+    this.#target = target
+  }
+
+  static async open(target: { host: string; port: number }): Promise<Link> {
+    const server = createServer({ noDelay: true })
+    const link = new Link(server, target)
+    server.on('connection', (near) => link.#accept(near))
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(0, '127.0.0.1', resolve)
+    })
+    return link
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  get isCut(): boolean {
+    return this.#cut
+  }
+
+  /** Ends what is connected and refuses what comes, until `restore`. */
+  cut(): void {
+    this.#cut = true
+    for (const { near, far } of this.#pairs) {
+      near.destroy()
+      far.destroy()
+    }
+  }
+
+  restore(): void {
+    this.#cut = false
+  }
+
+  /** Every chunk from hub to device passes through `change` until it is called again without one. */
+  tamper(change?: (bytes: Buffer) => Buffer): void {
+    this.#tamper = change
+  }
+
+  async close(): Promise<void> {
+    this.cut()
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()))
+  }
+
+  #accept(near: Socket): void {
+    near.on('error', () => near.destroy())
+    if (this.#cut) {
+      near.destroy()
+      return
+    }
+    const far = createConnection({ ...this.#target, noDelay: true })
+    const pair = { near, far }
+    this.#pairs.add(pair)
+    const end = () => {
+      this.#pairs.delete(pair)
+      near.destroy()
+      far.destroy()
+    }
+    far.on('error', end)
+    near.on('close', end)
+    far.on('close', end)
+    near.pipe(far)
+    far.on('data', (bytes: Buffer) => {
+      if (!near.write(this.#tamper ? this.#tamper(bytes) : bytes)) far.pause()
+    })
+    near.on('drain', () => far.resume())
+  }
+}
+
+/**
+ * Flips one bit wherever `pattern` passes by within one chunk. Choose a short pattern that stands often in the file, so
+ * that a split between two chunks hides few of them. Counts how often it did.
+ */
+export function bitFlipper(pattern: Buffer): { change: (bytes: Buffer) => Buffer; readonly flipped: number } {
+  let flipped = 0
+  return {
+    get flipped() {
+      return flipped
+    },
+    change(bytes) {
+      let at = bytes.indexOf(pattern)
+      if (at < 0) return bytes
+      const changed = Buffer.from(bytes)
+      while (at >= 0) {
+        changed[at] = changed[at]! ^ 1
+        flipped++
+        at = bytes.indexOf(pattern, at + pattern.length)
+      }
+      return changed
+    },
+  }
+}

@@ -1,0 +1,177 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { type AddressInfo, createServer } from 'node:net'
+import { dirname, join } from 'node:path'
+import { HubClient } from './hub-client.ts'
+import { Link } from './link.ts'
+import { Program, runCommand } from './processes.ts'
+
+const require = createRequire(import.meta.url)
+const godwitBin = join(dirname(require.resolve('@godwit/hub/package.json')), 'bin', 'godwit.mjs')
+const agentBin = join(dirname(require.resolve('@godwit/agent/package.json')), 'bin', 'godwit-agent.mjs')
+
+export type MoteDevice = {
+  id: string
+  mote: number
+  placement: 'indoor' | 'outdoor'
+  directory: string
+  configFile: string
+  link: Link
+  program: Program
+}
+
+/** Everything that runs: one hub and the agents, each a process of its own, and what the story holds in its hands. */
+export class Stage {
+  readonly directory: string
+  readonly fleet = 'motes'
+  readonly passphraseFile: string
+  readonly keyDirectory: string
+  readonly devices: MoteDevice[] = []
+  readonly #cliEnv: NodeJS.ProcessEnv
+  #hubProgram: Program | undefined
+  #client: HubClient | undefined
+  #httpPort = 0
+  #mqttPort = 0
+  dashboardLink = ''
+
+  constructor(directory: string) {
+    this.directory = directory
+    this.keyDirectory = join(directory, 'publisher-keys')
+    this.passphraseFile = join(directory, 'passphrase')
+    mkdirSync(join(directory, 'logs'), { recursive: true })
+    // Nobody needs to know it: it lives as long as this directory.
+    writeFileSync(this.passphraseFile, randomBytes(18).toString('base64url'), { mode: 0o600 })
+    this.#cliEnv = { GODWIT_CONFIG_DIR: join(directory, 'cli'), NO_COLOR: '1' }
+  }
+
+  get hub(): HubClient {
+    if (!this.#client) throw new Error('the hub has not been started')
+    return this.#client
+  }
+
+  get hubProgram(): Program {
+    if (!this.#hubProgram) throw new Error('the hub has not been started')
+    return this.#hubProgram
+  }
+
+  /** Runs `godwit …` as a person would and returns what it printed as JSON. */
+  async godwit<T = unknown>(...args: string[]): Promise<T> {
+    const outcome = await this.tryGodwit(...args)
+    if (outcome.code !== 0) throw new Error(`godwit ${args.join(' ')} ended with ${outcome.code}\n${outcome.stderr}`)
+    return JSON.parse(outcome.stdout) as T
+  }
+
+  tryGodwit(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+    return runCommand([godwitBin, ...args, '--json'], this.#cliEnv)
+  }
+
+  async startHub(port: number | undefined): Promise<void> {
+    const stateDir = join(this.directory, 'hub')
+    await this.godwit(
+      'hub',
+      'init',
+      ...['--state', stateDir, '--fleet', this.fleet, '--keys', this.keyDirectory],
+      ...['--passphrase-file', this.passphraseFile],
+    )
+    this.#httpPort = port ?? (await freePort(8080))
+    this.#mqttPort = await freePort(this.#httpPort === 1883 ? 0 : 1883)
+    writeFileSync(
+      join(this.directory, 'hub.yaml'),
+      [
+        `fleet: ${this.fleet}`,
+        `stateDir: ${stateDir}`,
+        `http: { host: 127.0.0.1, port: ${this.#httpPort} }`,
+        `mqtt: { host: 127.0.0.1, port: ${this.#mqttPort} }`,
+        '',
+      ].join('\n'),
+    )
+    await this.runHub()
+  }
+
+  /** Starts the hub's process, also again after it was killed. */
+  async runHub(): Promise<void> {
+    this.#hubProgram = new Program('hub', [godwitBin, 'hub', 'run', '--config', join(this.directory, 'hub.yaml'), '--json'], {
+      log: join(this.directory, 'logs', 'hub.log'),
+      env: this.#cliEnv,
+    })
+    const line = await this.#hubProgram.nextLine()
+    if (line === undefined) throw new Error(`the hub did not start; see ${join(this.directory, 'logs', 'hub.log')}`)
+    const ready = JSON.parse(line) as { http: string; mqtt: string; setupLink?: string }
+    if (!this.#client) {
+      const { token } = await this.godwit<{ token: string }>('token', 'create', '--name', 'story', '--role', 'admin')
+      this.#client = new HubClient(ready.http, token)
+    }
+    this.dashboardLink = (await this.hub.post<{ url: string }>('/api/v1/session/link', {})).url
+  }
+
+  /** One agent per mote: joins with a one-time token, over a link of its own that the story can cut. */
+  async startDevice(mote: number, placement: 'indoor' | 'outdoor', recording: string, intervalMs: number): Promise<MoteDevice> {
+    const id = `mote-${mote}`
+    const directory = join(this.directory, id)
+    mkdirSync(directory, { recursive: true })
+    const { token } = await this.godwit<{ token: string }>('device', 'add', id, '--label', `placement=${placement}`)
+    const link = await Link.open({ host: '127.0.0.1', port: this.#mqttPort })
+    const configFile = join(directory, 'agent.yaml')
+    writeFileSync(
+      configFile,
+      [
+        `stateDir: ${join(directory, 'state')}`,
+        `join: ${token}`,
+        // The story's links carry MQTT; models come that way too.
+        `link: { mqttUrl: 'mqtt://127.0.0.1:${link.port}', backoffMsMin: 200, backoffMsMax: 1000 }`,
+        'download: { via: mqtt }',
+        'slots:',
+        '  default:',
+        `    source: { kind: replay, path: ${recording}, intervalMs: ${intervalMs}, loop: true }`,
+        '',
+      ].join('\n'),
+    )
+    const device: MoteDevice = { id, mote, placement, directory, configFile, link, program: this.#runAgent(id, configFile) }
+    this.devices.push(device)
+    return device
+  }
+
+  /** After its process was killed: the same command again. */
+  restartDevice(device: MoteDevice): void {
+    device.program = this.#runAgent(device.id, device.configFile)
+  }
+
+  async deviceStatus<T>(device: MoteDevice): Promise<T> {
+    const outcome = await runCommand([agentBin, 'status', '--config', device.configFile, '--json'], {})
+    if (outcome.code !== 0) throw new Error(`godwit-agent status ended with ${outcome.code}\n${outcome.stderr}`)
+    return JSON.parse(outcome.stdout) as T
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.devices.map((device) => device.program.stop()))
+    await this.#hubProgram?.stop()
+    await Promise.all(this.devices.map((device) => device.link.close()))
+  }
+
+  /** For the moment when there is no time left to ask. */
+  killAll(): void {
+    for (const device of this.devices) device.program.killGroup()
+    this.#hubProgram?.killGroup()
+  }
+
+  #runAgent(id: string, configFile: string): Program {
+    return new Program(id, [agentBin, 'run', '--config', configFile], { log: join(this.directory, 'logs', `${id}.log`) })
+  }
+}
+
+/** The wanted port if nobody listens there, else one that the system picks. */
+export async function freePort(wanted: number): Promise<number> {
+  const probe = (port: number) =>
+    new Promise<number | undefined>((resolve) => {
+      const server = createServer()
+      server.once('error', () => resolve(undefined))
+      server.listen(port, '127.0.0.1', () => {
+        const chosen = (server.address() as AddressInfo).port
+        server.close(() => resolve(chosen))
+      })
+    })
+  const port = (await probe(wanted)) ?? (await probe(0))
+  if (port === undefined) throw new Error('no free port on 127.0.0.1')
+  return port
+}
