@@ -33,6 +33,8 @@ export const JoinTicket = Type.Object({
   url: Type.String({ maxLength: 512 }),
   secret: Type.String({ minLength: 16, maxLength: 256 }),
   rootSha256: Sha256Hex,
+  /** The name the operator chose; a device asks for it. Absent: the hub gives one. */
+  deviceId: Type.Optional(Segment),
 })
 export type JoinTicket = Static<typeof JoinTicket>
 const joinTicket = defineDocument('join token', JoinTicket)
