@@ -46,7 +46,13 @@ function buildIfStale() {
   say('building')
   run(nodeBinary(), [join(modules, 'typescript', 'bin', 'tsc'), '-b'])
   if (existsSync(join(root, 'hub', 'dashboard', 'vite.config.ts'))) {
-    run(nodeBinary(), [join(modules, 'vite', 'bin', 'vite.js'), 'build', '--logLevel', 'warn', join(root, 'hub', 'dashboard')])
+    run(nodeBinary(), [
+      join(modules, 'vite', 'bin', 'vite.js'),
+      'build',
+      '--logLevel',
+      'warn',
+      join(root, 'hub', 'dashboard'),
+    ])
   }
   writeStamp('built', sources)
 }
@@ -75,7 +81,8 @@ function fingerprint() {
 function run(command, args, env = process.env) {
   const outcome = spawnSync(command, args, { stdio: ['ignore', 2, 2], cwd: root, env })
   if (outcome.error) fail(`cannot start ${command}: ${outcome.error.message}`)
-  if (outcome.status !== 0) fail(`${command} ${args.join(' ')} ended with ${outcome.status ?? outcome.signal}`)
+  if (outcome.status !== 0)
+    fail(`${command} ${args.join(' ')} ended with ${outcome.status ?? outcome.signal}`)
 }
 
 function readStamp(name) {

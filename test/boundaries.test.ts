@@ -13,7 +13,9 @@ function sourcesOf(folder: string): string[] {
 
 function importsOf(path: string): string[] {
   const text = readFileSync(path, 'utf8')
-  return [...text.matchAll(/(?:from|import|require|resolve)\s*\(?\s*['"]([^'"]+)['"]/g)].map((match) => match[1]!)
+  return [...text.matchAll(/(?:from|import|require|resolve)\s*\(?\s*['"]([^'"]+)['"]/g)].map(
+    (match) => match[1]!,
+  )
 }
 
 function offenders(folder: string, forbidden: RegExp): string[] {
@@ -31,7 +33,9 @@ test('hub and agent meet only in protocol', () => {
 })
 
 test('protocol does no I/O: it imports nothing of Node but crypto, and that in one file', () => {
-  const nodeImports = offenders('protocol/src', /^node:/).filter((line) => !line.startsWith('protocol/src/crypto/'))
+  const nodeImports = offenders('protocol/src', /^node:/).filter(
+    (line) => !line.startsWith('protocol/src/crypto/'),
+  )
   expect(nodeImports).toEqual([])
   expect(offenders('protocol/src', /^node:(?!crypto)/)).toEqual([])
 })

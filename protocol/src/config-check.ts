@@ -60,7 +60,11 @@ export function mergeConfig(below: Tree, above: Tree): Tree {
  * underscores are ignored, so `PUBLIC_URL` finds `publicUrl`. A name that fits no key keeps its lower-case
  * spelling, and `checkConfig` then refuses it like a typo in the file.
  */
-export function configFromEnv(schema: TSchema, env: Record<string, string | undefined>, prefix: string): Tree {
+export function configFromEnv(
+  schema: TSchema,
+  env: Record<string, string | undefined>,
+  prefix: string,
+): Tree {
   let tree: Tree = {}
   for (const [name, text] of Object.entries(env)) {
     if (!name.startsWith(prefix) || text === undefined) continue
@@ -77,7 +81,8 @@ function locate(schema: Node, words: string[]): { path: string[]; node: Node | u
   let node: Node | undefined = schema
   const path = words.map((word) => {
     const plain = word.replaceAll('_', '').toLowerCase()
-    const key: string = Object.keys(node?.properties ?? {}).find((k) => k.toLowerCase() === plain) ?? word.toLowerCase()
+    const key: string =
+      Object.keys(node?.properties ?? {}).find((k) => k.toLowerCase() === plain) ?? word.toLowerCase()
     node = node?.properties && Object.hasOwn(node.properties, key) ? node.properties[key] : undefined
     return key
   })

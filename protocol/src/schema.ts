@@ -1,4 +1,4 @@
-import Type, { type Static, type TSchema } from 'typebox'
+import Type, { type Static, type TSchema, type TString } from 'typebox'
 import { Compile, type Validator } from 'typebox/compile'
 import { segmentLengthMax } from './limits.ts'
 
@@ -42,3 +42,20 @@ export const Sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$' })
 export const Rfc3339 = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?Z$' })
 export const EpochMs = Type.Integer({ minimum: 0 })
 export const Count = Type.Integer({ minimum: 0 })
+
+/**
+ * A map whose names must match a pattern. Closed: without that, JSON Schema leaves a name that does not match
+ * unchecked, and a bundle could carry a file called `../../etc/passwd`.
+ */
+export function recordOf<T extends TSchema>(
+  name: TString,
+  value: T,
+  options: { minProperties?: number; maxProperties?: number } = {},
+) {
+  return Type.Record(name, value, { ...options, additionalProperties: false })
+}
+
+/** A map by any names, every value checked. Look names up with `Object.hasOwn`: one may be `constructor`. */
+export function mapOf<T extends TSchema>(value: T) {
+  return Type.Unsafe<Record<string, Static<T>>>(Type.Object({}, { additionalProperties: value }))
+}

@@ -13,5 +13,7 @@ export function toRfc3339(at: EpochMs): string {
 
 /** NaN when the text is no RFC 3339 date; callers check, because a date that fails to parse must never compare as valid. */
 export function fromRfc3339(text: string): EpochMs {
-  return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(text) ? Date.parse(text) : Number.NaN
+  return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(text)
+    ? Date.parse(text)
+    : Number.NaN
 }

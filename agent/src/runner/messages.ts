@@ -1,5 +1,5 @@
-import type { BundleFile, Variant } from '@godwit/protocol/release/release'
 import type { EventRecord, WindowRecord } from '@godwit/protocol/messages/telemetry'
+import type { BundleFile, Release, Variant } from '@godwit/protocol/release/release'
 import type { ResultCode } from '@godwit/protocol/result-code'
 import type { SourceConfig } from './sources/source.ts'
 
@@ -18,6 +18,8 @@ export type ToRunner =
       directory: string
       variant: Variant
       modelFile: BundleFile
+      /** What the release promises about inputs and outputs; the loaded model must say the same. */
+      io: Release['io']
       golden: string
       pipeline: string
       profile?: string
@@ -57,12 +59,21 @@ export type FromRunner =
   | { type: 'pong'; id: number; rssBytes: number; inferences: number }
   | { type: 'failed'; code: ResultCode; detail: string }
 
-/** Resuming from it repeats nothing and skips nothing, provided that the source can be positioned. */
+/**
+ * Resuming from it repeats nothing and skips nothing, provided that the source can be positioned. JSON: null stands
+ * where a reading had no number.
+ */
 export type Checkpoint = {
   /** Opaque to control; written and read by the same kind of source. */
   source: unknown
-  /** The last readings, oldest first, so that the next model needs no warm-up. One array of field values each. */
+  /** Names of the numbers in `ring`, so that a release with other fields takes over only what it knows. */
+  fields: string[]
+  /** The last complete readings, oldest first, so that the next model needs no warm-up. One array of field values each. */
   ring: { at: number; values: number[] }[]
+  /** What increments are taken from: values of the reading just before. */
+  previous: Record<string, number | null>
   /** Half-filled drift counters of this release; ignored by any other release. */
   drift?: { releaseDigest: string; state: unknown }
+  /** Anomalies that may go on; a runner of another release reports them as ended. */
+  episode?: { releaseDigest: string; state: unknown }
 }

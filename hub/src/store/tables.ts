@@ -59,6 +59,8 @@ export interface Tables {
     release_bytes: number
     probation_json: string
     force: number
+    /** Telemetry window that whoever set the goal asked for; null: the config's. */
+    window_ms: number | null
     set_by: string
     set_at: number
   }
@@ -79,7 +81,14 @@ export interface Tables {
     delisted_at: number | null
   }
   alias: { model: string; alias: string; version: string; set_at: number; set_by: string }
-  alias_history: { id: Generated<number>; model: string; alias: string; version: string | null; at: number; who: string }
+  alias_history: {
+    id: Generated<number>
+    model: string
+    alias: string
+    version: string | null
+    at: number
+    who: string
+  }
   metadata: { role: string; version: number; document: string; stored_at: number }
 
   rollout: {
@@ -132,7 +141,14 @@ export interface Tables {
     first_at: number
     last_at: number
   }
-  dropped_range: { device_id: string; session: string; stream: string; first: number; last: number; reason: string }
+  dropped_range: {
+    device_id: string
+    session: string
+    stream: string
+    first: number
+    last: number
+    reason: string
+  }
   window_record: {
     device_id: string
     session: string
@@ -173,7 +189,14 @@ export interface Tables {
     severity: string
     detail_json: string
   }
-  health_record: { device_id: string; session: string; seq: number; received_at: number; at: number; body_json: string }
+  health_record: {
+    device_id: string
+    session: string
+    seq: number
+    received_at: number
+    at: number
+    body_json: string
+  }
   rejected_record: {
     device_id: string
     session: string

@@ -1,32 +1,26 @@
 import Type, { type Static } from 'typebox'
 import { Fault } from '../fault.ts'
-import { Count } from '../schema.ts'
+import { Count, mapOf } from '../schema.ts'
 import { binsMax, binsOf, type FeatureProfile } from './profile.ts'
 import { sum } from './statistics.ts'
 
 /** One feature's share of a window. `counts` and `missing` add up to the slots; `outside` lies within them. */
-export const FeatureCounts = Type.Object(
-  {
-    counts: Type.Array(Count, { minItems: 1, maxItems: binsMax }),
-    /** Values equal to the one before them in this window: a stuck sensor. */
-    repeat: Count,
-    /** Absent, not finite, or a category the reference never saw. */
-    missing: Count,
-    /** Values beyond the smallest and largest of the reference, or unseen categories. For display, not betting. */
-    outside: Count,
-  },
-  { additionalProperties: false },
-)
+export const FeatureCounts = Type.Object({
+  counts: Type.Array(Count, { minItems: 1, maxItems: binsMax }),
+  /** Values equal to the one before them in this window: a stuck sensor. */
+  repeat: Count,
+  /** Absent, not finite, or a category the reference never saw. */
+  missing: Count,
+  /** Values beyond the smallest and largest of the reference, or unseen categories. For display, not betting. */
+  outside: Count,
+})
 export type FeatureCounts = Static<typeof FeatureCounts>
 
 /** How a feature's values are sorted into bins. */
 export type Binning = Pick<FeatureProfile, 'name' | 'kind' | 'edges' | 'support'>
 
 /** `windowSize` slots in a row, per feature of the profile. `index` counts up from the deployment's first window. */
-export const DriftWindow = Type.Object(
-  { index: Count, features: Type.Record(Type.String(), FeatureCounts) },
-  { additionalProperties: false },
-)
+export const DriftWindow = Type.Object({ index: Count, features: mapOf(FeatureCounts) })
 export type DriftWindow = Static<typeof DriftWindow>
 
 /** The sum of two windows, or of two devices: integer counts of the same profile simply add. */

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox'
-import { Count, defineDocument, Rfc3339, Segment, Sha256Hex, VersionName } from '../schema.ts'
+import { Count, defineDocument, Rfc3339, recordOf, Segment, Sha256Hex, VersionName } from '../schema.ts'
 
 /** When a candidate that was activated is kept, and when it goes (SPEC 6.5). All integers: the document is canonical. */
 export const ProbationPolicy = Type.Object({
@@ -44,7 +44,7 @@ export const Directive = Type.Object({
   version: Type.Integer({ minimum: 1 }),
   issued: Rfc3339,
   expires: Rfc3339,
-  slots: Type.Record(Segment, SlotGoal, { maxProperties: 64 }),
+  slots: recordOf(Segment, SlotGoal, { maxProperties: 64 }),
   telemetry: Type.Object({
     /** Length of a telemetry window. Integer milliseconds. */
     windowMs: Type.Integer({ minimum: 100 }),

@@ -1,8 +1,11 @@
 import Type, { type Static } from 'typebox'
-import { defineDocument, Rfc3339, Segment, Sha256Hex } from '../schema.ts'
+import { defineDocument, Rfc3339, recordOf, Segment, Sha256Hex } from '../schema.ts'
 
 const Hex = (bytes: number) => Type.String({ pattern: `^[0-9a-f]{${bytes * 2}}$` })
-export const Labels = Type.Record(Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$' }), Type.String({ maxLength: 128 }))
+export const Labels = recordOf(
+  Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$' }),
+  Type.String({ maxLength: 128 }),
+)
 
 /** What a device sends to join (SPEC 3.2). `proof` shows that it holds the private half of `publicKey`. */
 export const EnrolmentRequest = Type.Object({
@@ -49,7 +52,9 @@ export function formatJoinToken(ticket: JoinTicket): string {
 export function parseJoinToken(text: string): JoinTicket | undefined {
   if (!text.startsWith(ticketPrefix)) return undefined
   try {
-    const read = joinTicket.check(JSON.parse(new TextDecoder().decode(fromBase64Url(text.slice(ticketPrefix.length)))))
+    const read = joinTicket.check(
+      JSON.parse(new TextDecoder().decode(fromBase64Url(text.slice(ticketPrefix.length)))),
+    )
     return read.ok ? read.value : undefined
   } catch {
     return undefined

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox'
-import { Count, defineDocument, EpochMs, Segment, Sha256Hex, VersionName } from '../schema.ts'
+import { Count, defineDocument, EpochMs, recordOf, Segment, Sha256Hex, VersionName } from '../schema.ts'
 
 /** Retained, and the device's last will (SPEC 5.2). A will of an older connection cannot undo a newer birth. */
 export const PresenceState = Type.Object({
@@ -32,10 +32,7 @@ export const Birth = Type.Object({
     executionProviders: Type.Array(Type.String({ maxLength: 32 }), { maxItems: 32 }),
     opsetMax: Count,
   }),
-  slots: Type.Record(
-    Segment,
-    Type.Object({ model: Segment, version: VersionName, releaseDigest: Sha256Hex }),
-  ),
+  slots: recordOf(Segment, Type.Object({ model: Segment, version: VersionName, releaseDigest: Sha256Hex })),
   metadata: Type.Object({ root: Count, timestamp: Count, snapshot: Count, targets: Count }),
   directiveVersion: Count,
 })

@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox'
 import { phases } from '../phase.ts'
 import { resultCodeNames } from '../result-code.ts'
-import { Count, defineDocument, EpochMs, Segment, Sha256Hex, VersionName } from '../schema.ts'
+import { Count, defineDocument, EpochMs, recordOf, Segment, Sha256Hex, VersionName } from '../schema.ts'
 
 const Phase = Type.Unsafe<(typeof phases)[number]>(Type.String({ enum: [...phases] }))
 const Code = Type.Unsafe<(typeof resultCodeNames)[number]>(Type.String({ enum: [...resultCodeNames] }))
@@ -48,7 +48,7 @@ export const Report = Type.Object({
   reportVersion: Type.Integer({ minimum: 1 }),
   directiveVersion: Count,
   at: EpochMs,
-  slots: Type.Record(Segment, SlotReport),
+  slots: recordOf(Segment, SlotReport),
   quarantine: Type.Array(Sha256Hex, { maxItems: 64 }),
   free: Type.Object({ diskBytes: Count, memoryBytes: Count }),
   clock: Type.Object({

@@ -1,7 +1,18 @@
 import { decode, encode } from 'cborg'
 import Type, { type Static } from 'typebox'
+import { DriftWindow } from '../drift/counts.ts'
 import { batchBytesMax, recordsPerBatchMax } from '../limits.ts'
-import { Count, defineDocument, EpochMs, type Read, Segment, Sha256Hex, VersionName } from '../schema.ts'
+import {
+  Count,
+  defineDocument,
+  EpochMs,
+  mapOf,
+  type Read,
+  recordOf,
+  Segment,
+  Sha256Hex,
+  VersionName,
+} from '../schema.ts'
 import { type Stream, streams } from '../topics.ts'
 
 /** Energy of one window above and including idle, with its provenance (SPEC 7.3). Joules; never negative. */
@@ -21,19 +32,10 @@ export const EnergyFigure = Type.Object({
 })
 export type EnergyFigure = Static<typeof EnergyFigure>
 
-/** One completed drift window of one feature: integers that hub and device compute the same from. */
-export const DriftCounts = Type.Object({
-  counts: Type.Array(Count, { maxItems: 256 }),
-  repeat: Count,
-  missing: Count,
-  /** Values outside the reference's smallest and largest. */
-  outside: Count,
-})
-
 /** Upper bounds of the latency buckets, microseconds; a last bucket holds the rest. A factor of about 1.6 apart. */
 export const latencyBucketMicros = [
-  10, 16, 25, 40, 63, 100, 160, 250, 400, 630, 1_000, 1_600, 2_500, 4_000, 6_300, 10_000, 16_000, 25_000, 40_000,
-  63_000, 100_000, 160_000, 250_000, 400_000, 630_000, 1_000_000,
+  10, 16, 25, 40, 63, 100, 160, 250, 400, 630, 1_000, 1_600, 2_500, 4_000, 6_300, 10_000, 16_000, 25_000,
+  40_000, 63_000, 100_000, 160_000, 250_000, 400_000, 630_000, 1_000_000,
 ] as const
 
 /** A stretch of one slot's work under one release (SPEC 7.2). */
@@ -51,14 +53,14 @@ export const WindowRecord = Type.Object({
   warmUp: Count,
   anomalies: Count,
   latency: Type.Object({
-    counts: Type.Array(Count, { minItems: latencyBucketMicros.length + 1, maxItems: latencyBucketMicros.length + 1 }),
+    counts: Type.Array(Count, {
+      minItems: latencyBucketMicros.length + 1,
+      maxItems: latencyBucketMicros.length + 1,
+    }),
     sumMicros: Type.Number({ minimum: 0 }),
   }),
   /** Completed drift windows, in order; `index` counts since activation of the release. */
-  drift: Type.Array(
-    Type.Object({ index: Count, features: Type.Record(Type.String({ maxLength: 64 }), DriftCounts) }),
-    { maxItems: 1024 },
-  ),
+  drift: Type.Array(DriftWindow, { maxItems: 1024 }),
   energy: Type.Optional(EnergyFigure),
 })
 export type WindowRecord = Static<typeof WindowRecord>
@@ -71,10 +73,7 @@ export const EventRecord = Type.Object({
   slot: Type.Optional(Segment),
   releaseDigest: Type.Optional(Sha256Hex),
   severity: Type.Union([Type.Literal('info'), Type.Literal('warning'), Type.Literal('alarm')]),
-  detail: Type.Record(
-    Type.String({ maxLength: 64 }),
-    Type.Union([Type.String({ maxLength: 1024 }), Type.Number(), Type.Boolean()]),
-  ),
+  detail: mapOf(Type.Union([Type.String({ maxLength: 1024 }), Type.Number(), Type.Boolean()])),
 })
 export type EventRecord = Static<typeof EventRecord>
 
@@ -182,7 +181,7 @@ function decodeCbor(bytes: Uint8Array, name: string): Read<unknown> {
 /** The hub's answer after its commit (SPEC 7.6): everything up to here is stored or known to be dropped. */
 export const Ack = Type.Object({
   session: Type.String({ maxLength: 64 }),
-  acks: Type.Record(Type.String({ enum: [...streams] }), Count),
+  acks: recordOf(Type.String({ pattern: `^(${streams.join('|')})$` }), Count),
 })
 export type Ack = Static<typeof Ack>
 export const ack = defineDocument('ack', Ack)

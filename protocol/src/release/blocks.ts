@@ -29,7 +29,10 @@ export function describeFile(bytes: Uint8Array, blockBytes = blockBytesFor(bytes
 }
 
 /** Where a block lies in its file: offset and length in bytes. */
-export function blockRange(file: Pick<BundleFile, 'sizeBytes' | 'blockBytes'>, index: number): { offset: number; length: number } {
+export function blockRange(
+  file: Pick<BundleFile, 'sizeBytes' | 'blockBytes'>,
+  index: number,
+): { offset: number; length: number } {
   const offset = index * file.blockBytes
   return { offset, length: Math.min(file.blockBytes, file.sizeBytes - offset) }
 }

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox'
-import { defineDocument } from '../schema.ts'
+import { defineDocument, mapOf } from '../schema.ts'
 import { DtypeName } from './release.ts'
 
 export const GoldenTensor = Type.Object({
@@ -11,8 +11,8 @@ export const GoldenTensor = Type.Object({
 export type GoldenTensor = Static<typeof GoldenTensor>
 
 export const GoldenCase = Type.Object({
-  inputs: Type.Record(Type.String({ maxLength: 256 }), GoldenTensor),
-  outputs: Type.Record(Type.String({ maxLength: 256 }), GoldenTensor),
+  inputs: mapOf(GoldenTensor),
+  outputs: mapOf(GoldenTensor),
 })
 export type GoldenCase = Static<typeof GoldenCase>
 
@@ -37,7 +37,10 @@ export type Agreement = { agreed: number; total: number; worst: string }
  */
 export function agreementOf(
   expected: GoldenCase['outputs'],
-  got: Record<string, { dtype: string; shape: readonly number[]; data: ArrayLike<number | bigint | boolean | string> }>,
+  got: Record<
+    string,
+    { dtype: string; shape: readonly number[]; data: ArrayLike<number | bigint | boolean | string> }
+  >,
   tolerance: { atol: number; rtol: number },
 ): Agreement {
   let agreed = 0
@@ -65,10 +68,15 @@ export function agreementOf(
   return { agreed, total, worst }
 }
 
-function misfitOf(want: GoldenTensor, got: { dtype: string; shape: readonly number[]; data: ArrayLike<unknown> }): string {
+function misfitOf(
+  want: GoldenTensor,
+  got: { dtype: string; shape: readonly number[]; data: ArrayLike<unknown> },
+): string {
   if (got.dtype !== want.dtype) return `is ${got.dtype}, expected ${want.dtype}`
   if (got.shape.join() !== want.shape.join()) return `has shape [${got.shape}], expected [${want.shape}]`
-  return got.data.length === want.data.length ? '' : `has ${got.data.length} elements, expected ${want.data.length}`
+  return got.data.length === want.data.length
+    ? ''
+    : `has ${got.data.length} elements, expected ${want.data.length}`
 }
 
 /** Zero or less: within tolerance. Larger is worse. */

@@ -1,17 +1,39 @@
 import Type, { type Static } from 'typebox'
 import { blockBytesMax, blockBytesMin, blocksPerFileMax, filesPerReleaseMax } from '../limits.ts'
-import { Count, defineDocument, Rfc3339, Segment, Sha256Hex, VersionName } from '../schema.ts'
+import {
+  Count,
+  defineDocument,
+  mapOf,
+  Rfc3339,
+  recordOf,
+  Segment,
+  Sha256Hex,
+  VersionName,
+} from '../schema.ts'
 
 /** Tensor element types, named as the Open Inference Protocol's lower case ONNX Runtime twins. */
 export const dtypes = [
-  'bool', 'uint8', 'uint16', 'uint32', 'uint64', 'int8', 'int16', 'int32', 'int64', 'float16', 'float32', 'float64', 'string',
+  'bool',
+  'uint8',
+  'uint16',
+  'uint32',
+  'uint64',
+  'int8',
+  'int16',
+  'int32',
+  'int64',
+  'float16',
+  'float32',
+  'float64',
+  'string',
 ] as const
 export type Dtype = (typeof dtypes)[number]
 export const DtypeName = Type.Unsafe<Dtype>(Type.String({ enum: [...dtypes] }))
 
 /** Relative POSIX path without `.` or `..` parts: it becomes a file name on a device. */
 export const BundlePath = Type.String({
-  pattern: '^(?!.*(?:^|/)\\.{1,2}(?:/|$))[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,7}$',
+  pattern:
+    '^(?!.*(?:^|/)\\.{1,2}(?:/|$))[A-Za-z0-9_][A-Za-z0-9._-]{0,99}(?:/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}){0,7}$',
 })
 
 export const BundleFile = Type.Object({
@@ -49,16 +71,19 @@ export const Release = Type.Object({
   releaseCounter: Type.Integer({ minimum: 1 }),
   createdAt: Rfc3339,
   note: Type.Optional(Type.String({ maxLength: 4096 })),
-  files: Type.Record(BundlePath, BundleFile, { minProperties: 1, maxProperties: filesPerReleaseMax }),
+  files: recordOf(BundlePath, BundleFile, { minProperties: 1, maxProperties: filesPerReleaseMax }),
   variants: Type.Array(Variant, { minItems: 1, maxItems: 16 }),
-  io: Type.Object({ inputs: Type.Array(TensorInfo, { minItems: 1 }), outputs: Type.Array(TensorInfo, { minItems: 1 }) }),
+  io: Type.Object({
+    inputs: Type.Array(TensorInfo, { minItems: 1 }),
+    outputs: Type.Array(TensorInfo, { minItems: 1 }),
+  }),
   /** Bundle paths of the parts. */
   golden: BundlePath,
   pipeline: BundlePath,
   profile: Type.Optional(BundlePath),
   card: Type.Optional(BundlePath),
   requires: Type.Object({
-    opset: Type.Record(Type.String({ maxLength: 128 }), Count),
+    opset: mapOf(Count),
     irVersion: Count,
     memoryBytes: Type.Optional(Count),
     arch: Type.Optional(Type.Array(Type.String({ maxLength: 32 }))),
@@ -73,7 +98,9 @@ export const Release = Type.Object({
     Type.Object({
       trainer: Type.Optional(Type.String({ maxLength: 256 })),
       commit: Type.Optional(Type.String({ maxLength: 128 })),
-      dataset: Type.Optional(Type.Array(Type.Object({ name: Type.String({ maxLength: 256 }), sha256: Sha256Hex }))),
+      dataset: Type.Optional(
+        Type.Array(Type.Object({ name: Type.String({ maxLength: 256 }), sha256: Sha256Hex })),
+      ),
       parent: Type.Optional(VersionName),
     }),
   ),
@@ -107,7 +134,8 @@ export function mistakesOf(value: Release): string[] {
     ...value.variants.map((v): [string, string] => [`variant ${v.name}`, v.file]),
   ]
   for (const [part, path] of parts) {
-    if (path !== undefined && !Object.hasOwn(value.files, path)) mistakes.push(`${part}: no file ${path} in the bundle`)
+    if (path !== undefined && !Object.hasOwn(value.files, path))
+      mistakes.push(`${part}: no file ${path} in the bundle`)
   }
   for (const [path, file] of Object.entries(value.files)) {
     const expected = Math.ceil(file.sizeBytes / file.blockBytes)

@@ -1,5 +1,5 @@
 import Type, { type Static, type TSchema } from 'typebox'
-import { type Document, defineDocument } from '../schema.ts'
+import { type Document, defineDocument, mapOf } from '../schema.ts'
 import { fromRfc3339 } from '../units.ts'
 import { openEnvelope, RoleKeys, type Signed } from './envelope.ts'
 import { Key, type KeyPolicy, keyIdOf, verifierOf } from './key.ts'
@@ -8,14 +8,7 @@ import { accept, type Refused, refuse, type Verdict } from './refusal.ts'
 export * from './envelope.ts'
 export * from './key.ts'
 
-/**
- * A map by arbitrary names. Not Type.Record: its pattern `^.*$` leaves names with a line feed unchecked.
- * Look names up with `own`, because a name may be `constructor`.
- */
-function mapOf<T extends TSchema>(value: T) {
-  return Type.Unsafe<Record<string, Static<T>>>(Type.Object({}, { additionalProperties: value }))
-}
-
+/** Look names up with this, because one may be `constructor`. */
 export function own<T>(map: Record<string, T>, name: string): T | undefined {
   return Object.hasOwn(map, name) ? map[name] : undefined
 }

@@ -22,7 +22,9 @@ export class HubClient {
     let cursor: string | undefined
     do {
       const joint = path.includes('?') ? '&' : '?'
-      const page = await this.get<{ items: T[]; nextCursor?: string }>(cursor ? `${path}${joint}cursor=${cursor}` : path)
+      const page = await this.get<{ items: T[]; nextCursor?: string }>(
+        cursor ? `${path}${joint}cursor=${cursor}` : path,
+      )
       items.push(...page.items)
       cursor = page.nextCursor
     } while (cursor)
@@ -32,7 +34,10 @@ export class HubClient {
   async #ask<T>(method: string, path: string, body?: unknown): Promise<T> {
     const answer = await fetch(this.url + path, {
       method,
-      headers: { authorization: `Bearer ${this.#token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: {
+        authorization: `Bearer ${this.#token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
     const text = await answer.text()

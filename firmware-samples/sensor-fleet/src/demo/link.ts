@@ -84,23 +84,25 @@ export class Link {
 }
 
 /**
- * Flips one bit wherever `pattern` passes by within one chunk. Choose a short pattern that stands often in the file, so
- * that a split between two chunks hides few of them. Counts how often it did.
+ * Flips one bit wherever one of the patterns passes by within a chunk. Several patterns, because one may be split
+ * between two chunks. Counts how often it did.
  */
-export function bitFlipper(pattern: Buffer): { change: (bytes: Buffer) => Buffer; readonly flipped: number } {
+export function bitFlipper(patterns: readonly Buffer[]): {
+  change: (bytes: Buffer) => Buffer
+  readonly flipped: number
+} {
   let flipped = 0
   return {
     get flipped() {
       return flipped
     },
     change(bytes) {
-      let at = bytes.indexOf(pattern)
-      if (at < 0) return bytes
       const changed = Buffer.from(bytes)
-      while (at >= 0) {
-        changed[at] = changed[at]! ^ 1
-        flipped++
-        at = bytes.indexOf(pattern, at + pattern.length)
+      for (const pattern of patterns) {
+        for (let at = bytes.indexOf(pattern); at >= 0; at = bytes.indexOf(pattern, at + pattern.length)) {
+          changed[at] = changed[at]! ^ 1
+          flipped++
+        }
       }
       return changed
     },

@@ -58,7 +58,8 @@ export class Stage {
   /** Runs `godwit …` as a person would and returns what it printed as JSON. */
   async godwit<T = unknown>(...args: string[]): Promise<T> {
     const outcome = await this.tryGodwit(...args)
-    if (outcome.code !== 0) throw new Error(`godwit ${args.join(' ')} ended with ${outcome.code}\n${outcome.stderr}`)
+    if (outcome.code !== 0)
+      throw new Error(`godwit ${args.join(' ')} ended with ${outcome.code}\n${outcome.stderr}`)
     return JSON.parse(outcome.stdout) as T
   }
 
@@ -91,33 +92,57 @@ export class Stage {
 
   /** Starts the hub's process, also again after it was killed. */
   async runHub(): Promise<void> {
-    this.#hubProgram = new Program('hub', [godwitBin, 'hub', 'run', '--config', join(this.directory, 'hub.yaml'), '--json'], {
-      log: join(this.directory, 'logs', 'hub.log'),
-      env: this.#cliEnv,
-    })
+    this.#hubProgram = new Program(
+      'hub',
+      [godwitBin, 'hub', 'run', '--config', join(this.directory, 'hub.yaml'), '--json'],
+      {
+        log: join(this.directory, 'logs', 'hub.log'),
+        env: this.#cliEnv,
+      },
+    )
+    this.#cliEnv['GODWIT_URL'] = `http://127.0.0.1:${this.#httpPort}`
     const line = await this.#hubProgram.nextLine()
-    if (line === undefined) throw new Error(`the hub did not start; see ${join(this.directory, 'logs', 'hub.log')}`)
+    if (line === undefined)
+      throw new Error(`the hub did not start; see ${join(this.directory, 'logs', 'hub.log')}`)
     const ready = JSON.parse(line) as { http: string; mqtt: string; setupLink?: string }
     if (!this.#client) {
-      const { token } = await this.godwit<{ token: string }>('token', 'create', '--name', 'story', '--role', 'admin')
+      const { token } = await this.godwit<{ token: string }>(
+        'token',
+        'create',
+        '--name',
+        'story',
+        '--role',
+        'admin',
+      )
       this.#client = new HubClient(ready.http, token)
     }
     this.dashboardLink = (await this.hub.post<{ url: string }>('/api/v1/session/link', {})).url
   }
 
   /** One agent per mote: joins with a one-time token, over a link of its own that the story can cut. */
-  async startDevice(mote: number, placement: 'indoor' | 'outdoor', recording: string, intervalMs: number): Promise<MoteDevice> {
+  async startDevice(
+    mote: number,
+    placement: 'indoor' | 'outdoor',
+    recording: string,
+    intervalMs: number,
+  ): Promise<MoteDevice> {
     const id = `mote-${mote}`
     const directory = join(this.directory, id)
     mkdirSync(directory, { recursive: true })
-    const { token } = await this.godwit<{ token: string }>('device', 'add', id, '--label', `placement=${placement}`)
+    const { token } = await this.godwit<{ token: string }>(
+      'device',
+      'add',
+      id,
+      '--label',
+      `placement=${placement}`,
+    )
     const link = await Link.open({ host: '127.0.0.1', port: this.#mqttPort })
     const configFile = join(directory, 'agent.yaml')
     writeFileSync(
       configFile,
       [
         `stateDir: ${join(directory, 'state')}`,
-        `join: ${token}`,
+        `join: { token: ${token} }`,
         // The story's links carry MQTT; models come that way too.
         `link: { mqttUrl: 'mqtt://127.0.0.1:${link.port}', backoffMsMin: 200, backoffMsMax: 1000 }`,
         'download: { via: mqtt }',
@@ -127,7 +152,15 @@ export class Stage {
         '',
       ].join('\n'),
     )
-    const device: MoteDevice = { id, mote, placement, directory, configFile, link, program: this.#runAgent(id, configFile) }
+    const device: MoteDevice = {
+      id,
+      mote,
+      placement,
+      directory,
+      configFile,
+      link,
+      program: this.#runAgent(id, configFile),
+    }
     this.devices.push(device)
     return device
   }
@@ -139,7 +172,8 @@ export class Stage {
 
   async deviceStatus<T>(device: MoteDevice): Promise<T> {
     const outcome = await runCommand([agentBin, 'status', '--config', device.configFile, '--json'], {})
-    if (outcome.code !== 0) throw new Error(`godwit-agent status ended with ${outcome.code}\n${outcome.stderr}`)
+    if (outcome.code !== 0)
+      throw new Error(`godwit-agent status ended with ${outcome.code}\n${outcome.stderr}`)
     return JSON.parse(outcome.stdout) as T
   }
 
@@ -156,7 +190,9 @@ export class Stage {
   }
 
   #runAgent(id: string, configFile: string): Program {
-    return new Program(id, [agentBin, 'run', '--config', configFile], { log: join(this.directory, 'logs', `${id}.log`) })
+    return new Program(id, [agentBin, 'run', '--config', configFile], {
+      log: join(this.directory, 'logs', `${id}.log`),
+    })
   }
 }
 

@@ -19,7 +19,7 @@ export const statements = [
   `create table directive (device_id text not null, version bigint not null, envelope text not null,
     issued_at bigint not null, expires_at bigint not null, primary key (device_id, version))`,
   `create table goal (device_id text not null, slot text not null, model text not null, version text not null,
-    release_digest text not null, release_bytes bigint not null, probation_json text not null, force integer not null,
+    release_digest text not null, release_bytes bigint not null, probation_json text not null, force integer not null, window_ms bigint,
     set_by text not null, set_at bigint not null, primary key (device_id, slot))`,
   'create table model (name text primary key, description text not null, created_at bigint not null)',
   `create table version (model text not null, version text not null, release_digest text not null unique,

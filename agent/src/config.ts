@@ -1,0 +1,210 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { checkConfig } from '@godwit/protocol/config-check'
+import { Fault } from '@godwit/protocol/fault'
+import Type, { type Static } from 'typebox'
+import { parseDocument } from 'yaml'
+import type { SourceConfig } from './runner/sources/source.ts'
+
+const closed = { additionalProperties: false }
+
+const Source = Type.Object(
+  {
+    kind: Type.String({ enum: ['replay', 'jsonl'] }),
+    path: Type.String({ minLength: 1 }),
+    /** `replay`: pause between readings. */
+    intervalMs: Type.Optional(Type.Integer({ minimum: 0 })),
+    /** `replay`: begin again at the end, for ever. */
+    loop: Type.Optional(Type.Boolean()),
+  },
+  closed,
+)
+
+const Slot = Type.Object(
+  {
+    source: Source,
+    /** In order of preference; what is not there is passed over. Absent: `cpu`. */
+    executionProviders: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
+    /** Absent: 1. More spin, and cost about twenty times the CPU at low rates (measured at 10 Hz). */
+    threads: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
+  },
+  closed,
+)
+
+/** Keys, units, defaults and their reasons. */
+export const AgentConfigSchema = Type.Object(
+  {
+    /** Everything the agent remembers. On a file system that survives reboots. */
+    stateDir: Type.String({ minLength: 1 }),
+    /** How to join a fleet; not needed once enrolled. */
+    join: Type.Optional(
+      Type.Object(
+        {
+          token: Type.Optional(Type.String()),
+          tokenFile: Type.Optional(Type.String()),
+          /** Asks for this name instead of one that the hub makes up. */
+          deviceId: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' })),
+        },
+        closed,
+      ),
+    ),
+    slots: Type.Record(Type.String(), Slot, { minProperties: 1 }),
+    spool: Type.Object(
+      {
+        /** A month of one-minute windows of a small model. */
+        bytesMax: Type.Integer({ minimum: 100_000, default: 256 * 2 ** 20 }),
+        /** Older telemetry answers no question that somebody still asks. */
+        ageMaxMs: Type.Integer({ minimum: 60_000, default: 90 * 86_400_000 }),
+      },
+      { ...closed, default: {} },
+    ),
+    download: Type.Object(
+      {
+        /** `auto`: over HTTP where the hub offers it, over MQTT where only that gets through. */
+        via: Type.String({ enum: ['auto', 'http', 'mqtt'], default: 'auto' }),
+        /** Absent: as fast as it goes. */
+        bytesPerSecondMax: Type.Optional(Type.Integer({ minimum: 1_024 })),
+      },
+      { ...closed, default: {} },
+    ),
+    link: Type.Object(
+      {
+        /** Instead of the address that the hub gave at enrolment, such as a tunnel's end. */
+        mqttUrl: Type.Optional(Type.String({ pattern: '^(mqtts?|wss?)://' })),
+        backoffMsMin: Type.Integer({ minimum: 1, default: 1_000 }),
+        backoffMsMax: Type.Integer({ minimum: 1, default: 300_000 }),
+      },
+      { ...closed, default: {} },
+    ),
+    runner: Type.Object(
+      {
+        /** From fork to the first word; ONNX Runtime is loaded within it. */
+        startMsMax: Type.Integer({ minimum: 100, default: 30_000 }),
+        loadMsMax: Type.Integer({ minimum: 100, default: 120_000 }),
+        selfTestMsMax: Type.Integer({ minimum: 100, default: 120_000 }),
+        /** For the reading under way and the last window. */
+        handOverMsMax: Type.Integer({ minimum: 100, default: 15_000 }),
+        /** One inference holds the runner's only thread, so this must be longer than the slowest. */
+        hangMsMax: Type.Integer({ minimum: 3_000, default: 30_000 }),
+        /** Resident memory of one runner; a 9 kB model was seen to take 550 MB. */
+        memoryBytesMax: Type.Integer({ minimum: 64 * 2 ** 20, default: 1_024 * 2 ** 20 }),
+      },
+      { ...closed, default: {} },
+    ),
+    log: Type.Object(
+      { level: Type.String({ enum: ['trace', 'debug', 'info', 'warn', 'error', 'fatal'], default: 'info' }) },
+      { ...closed, default: {} },
+    ),
+  },
+  closed,
+)
+
+type Checked = Static<typeof AgentConfigSchema>
+
+export type SlotConfig = { source: SourceConfig; executionProviders: readonly string[]; threads: number }
+
+export type AgentConfig = Readonly<
+  Omit<Checked, 'slots' | 'download' | 'join'> & {
+    slots: Readonly<Record<string, SlotConfig>>
+    download: { via: 'auto' | 'http' | 'mqtt'; bytesPerSecondMax?: number }
+    join: { token?: string; deviceId?: string }
+  }
+>
+
+/**
+ * Checks the whole and freezes it. Relative paths are read from `directory`, the config file's own.
+ *
+ * @throws Fault `config-wrong` with all mistakes in one message
+ */
+export function agentConfig(given: unknown, directory: string): AgentConfig {
+  const read = checkConfig(AgentConfigSchema, given)
+  const mistakes = read.ok ? [] : [...read.mistakes]
+  const value = read.ok ? (read.value as Checked) : undefined
+  for (const [name, slot] of Object.entries(slotsOf(given))) mistakes.push(...mistakesOfSlot(name, slot))
+  if (value?.join?.token !== undefined && value.join.tokenFile !== undefined)
+    mistakes.push('`join` has both `token` and `tokenFile`, expected one')
+  if (!value || mistakes.length > 0)
+    throw new Fault(
+      'config-wrong',
+      `the configuration has ${mistakes.length} mistake(s):\n  ${mistakes.join('\n  ')}`,
+    )
+  const slots = Object.fromEntries(
+    Object.entries(value.slots).map(([name, { source, executionProviders, threads }]) => [
+      name,
+      Object.freeze({
+        source: sourceOf(source, directory),
+        executionProviders: executionProviders ?? ['cpu'],
+        threads: threads ?? 1,
+      }),
+    ]),
+  )
+  return Object.freeze({
+    ...value,
+    stateDir: resolve(directory, value.stateDir),
+    slots,
+    download: value.download as AgentConfig['download'],
+    join: joinOf(value.join, directory),
+  })
+}
+
+/** `checkConfig` names unknown keys of fixed objects; slots have names of their own, so their keys are looked at here. */
+function mistakesOfSlot(name: string, slot: unknown): string[] {
+  const mistakes: string[] = []
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(name))
+    mistakes.push(`slot name \`${name}\`: expected up to 64 letters, digits, _ and -`)
+  const read = checkConfig(Slot, slot)
+  if (!read.ok)
+    mistakes.push(
+      ...read.mistakes
+        .filter((mistake) => mistake.startsWith('unknown key'))
+        .map((mistake) => `\`slots.${name}\`: ${mistake}`),
+    )
+  else if (
+    read.value.source.kind !== 'replay' &&
+    (read.value.source.loop !== undefined || read.value.source.intervalMs !== undefined)
+  )
+    mistakes.push(`\`slots.${name}.source\`: \`loop\` and \`intervalMs\` belong to kind \`replay\``)
+  return mistakes
+}
+
+function slotsOf(given: unknown): Record<string, unknown> {
+  const slots = (given as { slots?: unknown } | null | undefined)?.slots
+  return typeof slots === 'object' && slots !== null ? (slots as Record<string, unknown>) : {}
+}
+
+function sourceOf(source: Static<typeof Source>, directory: string): SourceConfig {
+  const path = resolve(directory, source.path)
+  if (source.kind === 'jsonl') return { kind: 'jsonl', path }
+  return { kind: 'replay', path, intervalMs: source.intervalMs ?? 1_000, loop: source.loop ?? false }
+}
+
+function joinOf(join: Checked['join'], directory: string): AgentConfig['join'] {
+  const token = join?.tokenFile === undefined ? join?.token : readToken(resolve(directory, join.tokenFile))
+  return {
+    ...(token !== undefined && { token }),
+    ...(join?.deviceId !== undefined && { deviceId: join.deviceId }),
+  }
+}
+
+/** Absent is fine: the file is often removed once the device has joined. */
+function readToken(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new Fault('config-wrong', `cannot read the join token in ${path}`, { cause })
+  }
+}
+
+export function readAgentConfig(path: string): AgentConfig {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new Fault('config-unreadable', `cannot read the configuration ${path}`, { cause })
+  }
+  const document = parseDocument(text)
+  const [error] = document.errors
+  if (error) throw new Fault('config-wrong', `${path}: ${error.message}`)
+  return agentConfig(document.toJS(), resolve(path, '..'))
+}

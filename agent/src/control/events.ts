@@ -1,0 +1,40 @@
+import { checkBody, type EventRecord } from '@godwit/protocol/messages/telemetry'
+import type { TrustedTime } from './clock.ts'
+import { because, type Log } from './log.ts'
+import type { Spool } from './spool/spool.ts'
+
+export type Telling = Omit<EventRecord, 'at' | 'slot' | 'releaseDigest'> & {
+  slot?: string
+  releaseDigest?: string
+}
+
+/** Says something loudly: into the log, and to the hub by way of the spool, once per key. */
+export function teller(spool: Spool, time: TrustedTime, log: Log): (telling: Telling) => void {
+  return (telling) => {
+    const at = time.nowMs()
+    const body: EventRecord = {
+      ...telling,
+      key: telling.key.slice(0, 200),
+      at,
+      detail: shortened(telling.detail),
+    }
+    log.warn({ kind: telling.kind, ...telling.detail }, 'event')
+    const read = checkBody('event', body)
+    if (!read.ok) return log.error({ because: read.detail }, 'event left out')
+    try {
+      spool.append([{ stream: 'event', body, at }], at)
+    } catch (error) {
+      // The log line above is all that is left when the disk is full.
+      log.error({ kind: telling.kind, because: because(error) }, 'cannot store an event')
+    }
+  }
+}
+
+function shortened(detail: EventRecord['detail']): EventRecord['detail'] {
+  return Object.fromEntries(
+    Object.entries(detail).map(([name, value]) => [
+      name,
+      typeof value === 'string' ? value.slice(0, 1024) : value,
+    ]),
+  )
+}

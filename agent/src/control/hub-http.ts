@@ -1,0 +1,71 @@
+import { Fault } from '@godwit/protocol/fault'
+import { mintDeviceToken } from '@godwit/protocol/trust/device-token'
+import type { TrustedTime } from './clock.ts'
+import type { Identity } from './identity.ts'
+import type { FetchMetadata } from './trust/trust.ts'
+
+const tokenLifeMs = 15 * 60_000
+const answerMsMax = 15_000
+
+/** A password of a quarter of an hour, made by the device itself; the hub knows only the public key. */
+export function tokenFor(identity: Identity, audience: 'mqtt' | 'http', time: TrustedTime): string {
+  const { fleet, deviceId } = identity.enrolment
+  const issuedAt = time.hubNowMs()
+  return mintDeviceToken(
+    { fleet, deviceId, issuedAt, expiresAt: issuedAt + tokenLifeMs, audience },
+    identity.seed,
+  )
+}
+
+export function httpHeaders(identity: Identity, time: TrustedTime): Record<string, string> {
+  return {
+    authorization: `Bearer ${tokenFor(identity, 'http', time)}`,
+    'x-godwit-device': identity.enrolment.deviceId,
+  }
+}
+
+export function metadataOverHttp(url: string, fetcher: typeof fetch): FetchMetadata {
+  return async (fileName, bytesMax) => {
+    try {
+      const response = await fetcher(new URL(`/meta/${fileName}`, url), {
+        signal: AbortSignal.timeout(answerMsMax),
+        redirect: 'error',
+      })
+      if (response.status === 404) {
+        await response.body?.cancel()
+        return null
+      }
+      if (!response.ok) throw new Error(`status ${response.status}`)
+      return await upTo(response, bytesMax)
+    } catch (cause) {
+      throw new Fault('metadata-unavailable', `cannot fetch ${fileName}`, { cause })
+    }
+  }
+}
+
+/** Stops reading beyond the limit: endless data fills no memory. One byte more is kept, so that the client sees it. */
+async function upTo(response: Response, bytesMax: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of response.body ?? []) {
+    chunks.push(chunk as Uint8Array)
+    bytes += (chunk as Uint8Array).length
+    if (bytes > bytesMax) break
+  }
+  return new Uint8Array(Buffer.concat(chunks).subarray(0, bytesMax + 1))
+}
+
+/** The hub's clock, for tokens that the hub itself judges. Undefined when it does not answer. */
+export async function hubTime(url: string, fetcher: typeof fetch): Promise<number | undefined> {
+  try {
+    const response = await fetcher(new URL('/api/v1/time', url), {
+      signal: AbortSignal.timeout(answerMsMax),
+      redirect: 'error',
+    })
+    const { time } = (await response.json()) as { time?: unknown }
+    const at = typeof time === 'string' ? Date.parse(time) : Number.NaN
+    return Number.isFinite(at) ? at : undefined
+  } catch {
+    return undefined
+  }
+}

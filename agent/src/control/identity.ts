@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto'
+import { Fault } from '@godwit/protocol/fault'
+import {
+  type EnrolmentAnswer,
+  type EnrolmentRequest,
+  enrolmentAnswer,
+  enrolmentProofBytes,
+  type JoinTicket,
+  parseJoinToken,
+} from '@godwit/protocol/messages/enrolment'
+import { sha256Hex } from '@godwit/protocol/release/blocks'
+import { publicKeyOf, sign } from '@godwit/protocol/trust/ed25519'
+import { fromHex, toHex } from '@godwit/protocol/trust/encoding'
+import { type Key, keyIdOf, keyOfSeed } from '@godwit/protocol/trust/key'
+import { readIfThere, writeDurably } from './files.ts'
+import type { Paths } from './paths.ts'
+
+/** Who this device is. The seed never leaves it. */
+export type DeviceKey = { seed: Uint8Array; key: Key; keyid: string }
+
+export type Identity = DeviceKey & { enrolment: EnrolmentAnswer }
+
+/** Made on the device at its first start, readable by its owner alone, and on the disk before anybody hears of it. */
+export function deviceKey(paths: Paths): DeviceKey {
+  const found = readIfThere(paths.deviceKey)
+  if (found) return withSeed(readSeed(found.toString(), paths.deviceKey))
+  const seed = new Uint8Array(randomBytes(32))
+  writeDurably(
+    paths.deviceKey,
+    `${JSON.stringify({ format: 'godwit-device-key/1', seed: toHex(seed) })}\n`,
+    0o600,
+  )
+  return withSeed(seed)
+}
+
+function withSeed(seed: Uint8Array): DeviceKey {
+  const key = keyOfSeed(seed)
+  return { seed, key, keyid: keyIdOf(key) }
+}
+
+function readSeed(text: string, path: string): Uint8Array {
+  try {
+    const { format, seed } = JSON.parse(text) as { format?: unknown; seed?: unknown }
+    const bytes = format === 'godwit-device-key/1' && typeof seed === 'string' ? fromHex(seed) : undefined
+    if (bytes?.length === 32) return bytes
+  } catch {}
+  // A new key would be a new device, and the hub would go on waiting for the old one: a person decides that.
+  throw new Fault(
+    'device-key-unreadable',
+    `${path} is no godwit-device-key/1 file; restore it or remove it to enrol anew`,
+  )
+}
+
+export function readEnrolment(paths: Paths): EnrolmentAnswer | undefined {
+  const found = readIfThere(paths.enrolment)
+  if (!found) return undefined
+  const read = enrolmentAnswer.check(parse(found.toString()))
+  return read.ok ? read.value : undefined
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Joins the fleet. May be repeated after a crash at any point: the key is on the disk before the hub hears of it, and
+ * the hub answers the same key with the same device.
+ */
+export async function enrol(
+  paths: Paths,
+  device: DeviceKey,
+  joinText: string,
+  deps: { fetch: typeof fetch; deviceId?: string | undefined; signal?: AbortSignal },
+): Promise<EnrolmentAnswer> {
+  const ticket = parseJoinToken(joinText.trim())
+  if (!ticket)
+    throw new Fault('join-token-malformed', 'the join token is no text that starts with gwj1_ and decodes')
+  const deviceId = deps.deviceId ?? ticket.deviceId
+  const request = {
+    token: ticket.secret,
+    publicKey: toHex(publicKeyOf(device.seed)),
+    ...(deviceId !== undefined && { deviceId }),
+  }
+  const proof = toHex(sign(device.seed, enrolmentProofBytes(request)))
+  const answer = await ask(ticket, { ...request, proof }, deps)
+  const root = Buffer.from(answer.root, 'base64')
+  const found = sha256Hex(root)
+  // The token came by the operator's hand, the answer over the network: only the first says whom to trust.
+  if (found !== ticket.rootSha256)
+    throw new Fault(
+      'enrolment-root-wrong',
+      `the hub sent root ${found}, the join token names ${ticket.rootSha256}`,
+    )
+  writeDurably(paths.enrolment, `${JSON.stringify(answer)}\n`, 0o600)
+  return answer
+}
+
+async function ask(
+  ticket: JoinTicket,
+  request: EnrolmentRequest,
+  deps: { fetch: typeof fetch; signal?: AbortSignal },
+): Promise<EnrolmentAnswer> {
+  const url = new URL('/api/v1/enrol', ticket.url)
+  let response: Response
+  try {
+    response = await deps.fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(request),
+      signal: AbortSignal.any([AbortSignal.timeout(15_000), ...(deps.signal ? [deps.signal] : [])]),
+    })
+  } catch (cause) {
+    throw new Fault('hub-unreachable', `cannot reach ${url.href} to enrol`, { cause })
+  }
+  const text = await response.text()
+  if (!response.ok) {
+    const refused =
+      response.status >= 400 && response.status < 500 && response.status !== 408 && response.status !== 429
+    const code = refused ? 'enrolment-refused' : 'hub-unreachable'
+    throw new Fault(code, `the hub answered the enrolment with ${response.status}: ${text.slice(0, 300)}`)
+  }
+  const read = enrolmentAnswer.check(parse(text))
+  if (!read.ok) throw new Fault('enrolment-answer-malformed', read.detail)
+  return read.value
+}

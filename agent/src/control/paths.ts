@@ -1,0 +1,25 @@
+import { join } from 'node:path'
+
+/** Where everything lies below the state directory. Names that come from outside are checked before they get here. */
+export type Paths = ReturnType<typeof pathsIn>
+
+export function pathsIn(stateDir: string) {
+  return {
+    root: stateDir,
+    database: join(stateDir, 'agent.db'),
+    deviceKey: join(stateDir, 'device-key.json'),
+    enrolment: join(stateDir, 'enrolment.json'),
+    /** Held while an agent runs: two agents on one state directory would both believe their sequence numbers. */
+    lock: join(stateDir, 'agent.lock'),
+    trust: join(stateDir, 'trust'),
+    /** The directive last applied, as received: its version is a floor that must outlive the database. */
+    directive: join(stateDir, 'directive.json'),
+    blobs: join(stateDir, 'blobs'),
+    blob: (sha256: string) => join(stateDir, 'blobs', sha256),
+    part: (sha256: string) => join(stateDir, 'blobs', `${sha256}.part`),
+    releases: join(stateDir, 'releases'),
+    staged: (releaseDigest: string) => join(stateDir, 'releases', releaseDigest),
+    slots: join(stateDir, 'slots'),
+    pointer: (slot: string) => join(stateDir, 'slots', `${slot}.json`),
+  }
+}

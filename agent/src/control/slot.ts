@@ -1,0 +1,158 @@
+import type { SlotConfig } from '../config.ts'
+import type { Sysfs } from '../energy/sysfs.ts'
+import type { CageLimits } from './cage.ts'
+import type { Clock, TrustedTime } from './clock.ts'
+import { Deployer } from './deployment/deployer.ts'
+import type { Deployment, Journal } from './deployment/journal.ts'
+import type { Downloader } from './download/download.ts'
+import { Intake } from './intake.ts'
+import type { Log } from './log.ts'
+import type { Paths } from './paths.ts'
+import { Serving } from './serving.ts'
+import type { Spool } from './spool/spool.ts'
+import type { Database } from './state/database.ts'
+import { readCheckpoint } from './state/memory.ts'
+import type { Trust } from './trust/trust.ts'
+import { SlotEnergy } from './windows.ts'
+
+/** What all slots of a device share. */
+export type SlotDeps = {
+  paths: Paths
+  database: Database
+  journal: Journal
+  spool: Spool
+  trust: Trust
+  downloader: Downloader
+  time: TrustedTime
+  clock: Clock
+  random: () => number
+  log: Log
+  sysfs: Sysfs
+  runnerScript: string
+  limits: CageLimits
+  opsetMax: () => number | undefined
+  isLinkUp: () => boolean
+  onRuntime: (runtime: { name: string; version: string; executionProviders: string[] }) => void
+  onChange: () => void
+  onEnd: (slot: string, deployment: Deployment) => void
+  onStored: () => void
+  onBytes: (slot: string, done: number, total: number) => void
+  tell: (event: {
+    kind: string
+    key: string
+    severity: 'info' | 'warning' | 'alarm'
+    slot: string
+    releaseDigest?: string
+    detail: Record<string, string | number | boolean>
+  }) => void
+}
+
+const windowMsDefault = 60_000
+
+/** One place that a model serves in: who serves, what comes next, and what was measured. */
+export class Slot {
+  readonly name: string
+  readonly serving: Serving
+  readonly deployer: Deployer
+  readonly #energy: SlotEnergy
+  readonly #intake: Intake
+  readonly #deps: SlotDeps
+
+  constructor(name: string, config: SlotConfig, deps: SlotDeps) {
+    this.name = name
+    this.#deps = deps
+    const { database, journal, trust, clock, spool } = deps
+    this.#energy = new SlotEnergy(deps.sysfs, clock.monotonicMs())
+    this.serving = new Serving({
+      ...config,
+      slot: name,
+      paths: deps.paths,
+      log: deps.log,
+      runnerScript: deps.runnerScript,
+      limits: deps.limits,
+      proofNonce: spool.session,
+      random: deps.random,
+      windowMs: () => trust.directive?.telemetry.windowMs ?? windowMsDefault,
+      active: () => journal.read(name).active,
+      checkpoint: () => readCheckpoint(database, name),
+      onWindow: (message, cage) => this.#intake.take(message, cage),
+      onServing: (cage) => {
+        this.#energy.servedBy(cage.pid)
+        if (cage.runtime) deps.onRuntime(cage.runtime)
+      },
+      onCrash: ({ code, detail }) => {
+        this.#tell('runner_crashed', 'warning', { code, because: detail })
+        this.deployer.observeCrash()
+      },
+      onUnusable: ({ code, message }) => {
+        const fellBack = this.deployer.activeUnusable(code, message)
+        this.#tell('active_unusable', 'alarm', { code, because: message, fellBack })
+      },
+      onSourceEnded: () => this.#tell('source_ended', 'info', {}),
+    })
+    this.deployer = new Deployer({
+      ...deps,
+      slot: name,
+      executionProviders: config.executionProviders,
+      serving: this.serving,
+      desired: () => {
+        const directive = trust.directive
+        return directive && { goal: directive.slots[name], directiveVersion: directive.version }
+      },
+      onBytes: (done, total) => deps.onBytes(name, done, total),
+      onEnd: (deployment) => deps.onEnd(name, deployment),
+    })
+    this.#intake = new Intake({
+      slot: name,
+      database,
+      spool,
+      energy: this.#energy,
+      time: deps.time,
+      monotonicMs: () => clock.monotonicMs(),
+      log: deps.log,
+      observe: (record) => this.deployer.observeWindow(record),
+      onStored: () => {
+        this.deployer.windowStored()
+        deps.onStored()
+      },
+    })
+  }
+
+  /** Repairs what a power cut left, then serves, then goes on with the deployment. */
+  start(): void {
+    if (this.#deps.journal.repair(this.name))
+      this.#tell('state_repaired', 'warning', { from: 'pointer file' })
+    this.deployer.recover()
+    void this.serving.reconcile().catch(() => {})
+    this.deployer.start()
+  }
+
+  /** Called every second. */
+  sample(): void {
+    const { active } = this.#deps.journal.read(this.name)
+    this.#energy.sample(this.#deps.clock.monotonicMs(), active?.releaseDigest ?? '')
+  }
+
+  async stop(): Promise<void> {
+    await this.deployer.stop()
+    await this.serving.stop()
+    this.#intake.stop()
+  }
+
+  #tell(
+    kind: string,
+    severity: 'info' | 'warning' | 'alarm',
+    detail: Record<string, string | number | boolean>,
+  ): void {
+    const { active } = this.#deps.journal.read(this.name)
+    this.#deps.tell({
+      kind,
+      // Each occurrence is one of its own: it happened in this process at this moment.
+      key: `${kind}/${this.name}/${this.#deps.time.nowMs()}`,
+      severity,
+      slot: this.name,
+      ...(active && { releaseDigest: active.releaseDigest }),
+      detail,
+    })
+  }
+}

@@ -1,0 +1,155 @@
+import { randomUUID } from 'node:crypto'
+import type { BodyOf } from '@godwit/protocol/messages/telemetry'
+import { type Stream, streams } from '@godwit/protocol/topics'
+import type { EpochMs } from '@godwit/protocol/units'
+import type { Database } from '../state/database.ts'
+import { metaOnce } from '../state/memory.ts'
+import type { HeldRecord } from './batch.ts'
+import { afterAck, afterDrop, baseOf, droppedRanges, emptyStream, type StreamMarks } from './stream.ts'
+
+export type SpoolLimits = { bytesMax: number; ageMaxMs: number }
+
+export type Entry = { [S in Stream]: { stream: S; body: BodyOf[S]; at: EpochMs } }[Stream]
+
+export type SpoolFigures = { records: number; bytes: number; dropped: number }
+
+/** Remembered keys: a source read again after a crash repeats at most its last minutes. */
+const eventKeysMax = 10_000
+
+/**
+ * Telemetry on the disk until the hub has it. Bounded: when full, the oldest records of the lowest class go first
+ * (health, then windows, then events), and every dropped number is told to the hub.
+ */
+export class Spool {
+  /** Names this spool, not the connection: a lost database means new numbers under a new name. */
+  readonly session: string
+  readonly #database: Database
+  readonly #limits: SpoolLimits
+
+  constructor(database: Database, limits: SpoolLimits, makeSession: () => string = randomUUID) {
+    this.#database = database
+    this.#limits = limits
+    this.session = metaOnce(database, 'session', makeSession)
+  }
+
+  /**
+   * Stores all entries in one transaction, together with whatever `also` writes (the reader's checkpoint), so that
+   * neither can be there without the other. An event whose key is known is left out.
+   */
+  append(entries: readonly Entry[], nowMs: EpochMs, also?: () => void): void {
+    this.#database.transaction(() => {
+      for (const entry of entries) this.#appendOne(entry)
+      this.#makeRoom(nowMs)
+      also?.()
+    })
+  }
+
+  #appendOne({ stream, body, at }: Entry): void {
+    const marks = this.marks(stream)
+    if (stream === 'event') {
+      const fresh = this.#database.run('INSERT OR IGNORE INTO event_key VALUES (?, ?)', body.key, marks.next)
+      if (fresh === 0) return
+      this.#database.run('DELETE FROM event_key WHERE seq <= ?', marks.next - eventKeysMax)
+    }
+    const text = JSON.stringify(body)
+    this.#database.run(
+      'INSERT INTO spool_record VALUES (?, ?, ?, ?, ?)',
+      stream,
+      marks.next,
+      at,
+      Buffer.byteLength(text),
+      text,
+    )
+    this.#write(stream, { ...marks, next: marks.next + 1 })
+  }
+
+  marks(stream: Stream): StreamMarks {
+    const row = this.#database.get('SELECT * FROM spool_stream WHERE stream = ?', stream) as
+      | Record<string, number>
+      | undefined
+    if (row === undefined) return emptyStream
+    return {
+      next: row['next_seq']!,
+      acked: row['acked']!,
+      droppedThrough: row['dropped_through']!,
+      droppedCount: row['dropped_count']!,
+    }
+  }
+
+  /** The oldest records, at most `count`. */
+  oldest(stream: Stream, count: number): HeldRecord[] {
+    const rows = this.#database.all(
+      'SELECT seq, bytes, body FROM spool_record WHERE stream = ? ORDER BY seq LIMIT ?',
+      stream,
+      count,
+    )
+    return rows.map((row) => ({
+      seq: row['seq'] as number,
+      bytes: row['bytes'] as number,
+      body: JSON.parse(row['body'] as string) as unknown,
+    }))
+  }
+
+  /** What a batch says about the records that are not in it. */
+  headOf(stream: Stream): { session: string; stream: Stream; base: number; dropped: [number, number][] } {
+    const marks = this.marks(stream)
+    return { session: this.session, stream, base: baseOf(marks), dropped: droppedRanges(marks) }
+  }
+
+  /** The hub has committed everything up to `through`. */
+  acknowledge(stream: Stream, through: number): void {
+    this.#database.transaction(() => {
+      const marks = afterAck(this.marks(stream), through)
+      this.#write(stream, marks)
+      this.#database.run('DELETE FROM spool_record WHERE stream = ? AND seq <= ?', stream, marks.acked)
+    })
+  }
+
+  /** For a record that cannot travel at all; those before it in the stream must have gone already. */
+  dropThrough(stream: Stream, through: number): void {
+    this.#database.transaction(() => {
+      this.#write(stream, afterDrop(this.marks(stream), through))
+      this.#database.run('DELETE FROM spool_record WHERE stream = ? AND seq <= ?', stream, through)
+    })
+  }
+
+  get figures(): SpoolFigures {
+    const row = this.#database.get('SELECT count(*) AS records, total(bytes) AS bytes FROM spool_record')!
+    const dropped = streams.reduce((sum, stream) => sum + this.marks(stream).droppedCount, 0)
+    return { records: Number(row['records']), bytes: Number(row['bytes']), dropped }
+  }
+
+  #makeRoom(nowMs: EpochMs): void {
+    for (const stream of streams) {
+      const stale = this.#database.get(
+        'SELECT max(seq) AS seq FROM spool_record WHERE stream = ? AND at < ?',
+        stream,
+        nowMs - this.#limits.ageMaxMs,
+      )?.['seq']
+      if (typeof stale === 'number') this.dropThrough(stream, stale)
+    }
+    // Lowest class first: the order of `streams` is the order of priority.
+    for (const stream of [...streams].reverse()) {
+      let over = this.figures.bytes - this.#limits.bytesMax
+      if (over <= 0) return
+      let last = 0
+      for (const { seq, bytes } of this.oldest(stream, 1_000_000)) {
+        last = seq
+        over -= bytes
+        if (over <= 0) break
+      }
+      if (last > 0) this.dropThrough(stream, last)
+    }
+  }
+
+  #write(stream: Stream, marks: StreamMarks): void {
+    this.#database.run(
+      'INSERT OR REPLACE INTO spool_stream VALUES (?, ?, ?, ?, ?)',
+      stream,
+      marks.next,
+      marks.acked,
+      marks.droppedThrough,
+      marks.droppedCount,
+    )
+  }
+}

@@ -1,0 +1,53 @@
+import { rootBytesMax, snapshotBytesMax, targetsBytesMax, timestampBytesMax } from '@godwit/protocol/limits'
+import { parseMetaTopic } from '@godwit/protocol/topics'
+
+const bytesMax: Record<string, number> = {
+  root: rootBytesMax,
+  timestamp: timestampBytesMax,
+  snapshot: snapshotBytesMax,
+}
+
+/** Enough for a fleet that slept through many rotations; a broker gone mad fills no more than this. */
+const documentsMax = 64
+const heldBytesMax = 16_000_000
+
+/** Metadata heard over MQTT and not yet believed. Bounded, and forgotten at each new connection. */
+export class MetadataInbox {
+  readonly #documents = new Map<string, Uint8Array>()
+  #bytes = 0
+
+  /** Returns whether anything new was kept. An empty message clears a retained one and means nothing to us. */
+  put(topic: string, payload: Uint8Array): boolean {
+    const parsed = parseMetaTopic(topic)
+    if (!parsed || payload.length === 0 || payload.length > (bytesMax[parsed.role] ?? targetsBytesMax))
+      return false
+    const name = nameOf(parsed.role, parsed.version)
+    this.#forget(name)
+    while (this.#documents.size >= documentsMax || this.#bytes + payload.length > heldBytesMax) {
+      const oldest = this.#documents.keys().next().value
+      if (oldest === undefined) return false
+      this.#forget(oldest)
+    }
+    this.#documents.set(name, Uint8Array.from(payload))
+    this.#bytes += payload.length
+    return true
+  }
+
+  get(role: string, version?: number): Uint8Array | undefined {
+    return this.#documents.get(nameOf(role, version))
+  }
+
+  clear(): void {
+    this.#documents.clear()
+    this.#bytes = 0
+  }
+
+  #forget(name: string): void {
+    this.#bytes -= this.#documents.get(name)?.length ?? 0
+    this.#documents.delete(name)
+  }
+}
+
+function nameOf(role: string, version: number | undefined): string {
+  return `${role}/${version ?? ''}`
+}

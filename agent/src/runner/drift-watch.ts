@@ -1,0 +1,69 @@
+import { type CountersSnapshot, type DriftWindow, WindowCounters } from '@godwit/protocol/drift/counters'
+import type { Profile } from '@godwit/protocol/drift/profile'
+import { Fault } from '@godwit/protocol/fault'
+import type { Pipeline } from '@godwit/protocol/release/pipeline'
+import { Monitors } from './pipeline/monitors.ts'
+import type { Tensors } from './session/session.ts'
+
+/** Bytes of completed drift windows in one window record; a telemetry batch holds 120,000. */
+const driftBytesMax = 60_000
+const driftWindowsMax = 1024
+
+/** Monitors and counters of one release: what the reference profile wants to know of each reading. */
+export class DriftWatch {
+  /** So many completed drift windows fit one window record. */
+  readonly windowsMax: number
+  readonly #monitors: Monitors
+  readonly #counters: WindowCounters
+
+  constructor(
+    pipeline: Pipeline,
+    profile: Profile,
+    saved?: { counters: CountersSnapshot | undefined; previous: Record<string, number | null> },
+  ) {
+    this.#monitors = new Monitors(pipeline, namesOf(profile))
+    if (saved) this.#monitors.restore(saved.previous)
+    this.#counters = restored(profile, saved?.counters)
+    const bytes = profile.features.reduce(
+      (sum, { name, referenceCounts }) => sum + name.length + 50 + 3 * referenceCounts.length,
+      20,
+    )
+    this.windowsMax = Math.max(1, Math.min(driftWindowsMax, Math.floor(driftBytesMax / bytes)))
+  }
+
+  /** A reading that the model answered, or should have: then `answer` is absent and its numbers count as missing. */
+  observe(values: Readonly<Record<string, number>>, answer: Tensors | undefined): DriftWindow | undefined {
+    const completed = this.#counters.observe(this.#monitors.read(values, answer))
+    this.#monitors.remember(values)
+    return completed
+  }
+
+  /** A warm-up reading: the reference has no such slots, but the next increment starts from here. */
+  pass(values: Readonly<Record<string, number>>): void {
+    this.#monitors.remember(values)
+  }
+
+  snapshot(): { counters: CountersSnapshot; previous: Record<string, number | null> } {
+    return { counters: this.#counters.snapshot(), previous: this.#monitors.snapshot() }
+  }
+}
+
+/** Features of the profile that no monitor feeds. */
+export function unmonitored(pipeline: Pipeline, profile: Profile): string[] {
+  return namesOf(profile).filter((name) => !pipeline.monitor.some((monitor) => monitor.name === name))
+}
+
+function namesOf(profile: Profile): string[] {
+  return profile.features.map(({ name }) => name)
+}
+
+/** A snapshot that does not fit is not worth a model that cannot start: counting begins again. */
+function restored(profile: Profile, snapshot: CountersSnapshot | undefined): WindowCounters {
+  if (!snapshot) return new WindowCounters(profile)
+  try {
+    return WindowCounters.restore(profile, snapshot)
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error
+    return new WindowCounters(profile, snapshot.index)
+  }
+}

@@ -1,0 +1,145 @@
+import type { DurationMs } from '@godwit/protocol/units'
+import type { Checkpoint, FromRunner } from './messages.ts'
+import { type PathParts, ReadingPath } from './reading-path.ts'
+import type { Source } from './sources/source.ts'
+import { WindowTally } from './window-tally.ts'
+
+/** Windows that control may have outstanding before the source pauses: a full disk there must not fill memory here. */
+export const unstoredMax = 8
+
+export type ServingParts = Omit<PathParts, 'tally'> & {
+  source: Source
+  windowMs: DurationMs
+  send: (message: FromRunner) => void
+}
+
+/**
+ * Reads, infers, counts, and closes a window now and then. A window goes out together with the checkpoint that
+ * belongs to it; whoever stores both in one transaction can kill this process at any time and resume exactly.
+ */
+export class Serving {
+  readonly #parts: ServingParts
+  readonly #tally: WindowTally
+  readonly #path: ReadingPath
+  #cursor: unknown
+  #closed = 0
+  #stored = 0
+  #inferencesBefore = 0
+  #windowEndsMs = 0
+  #isDue = false
+  #cancelTimer: () => void = () => {}
+  /** Aborted to take the loop out of its wait, whatever for. */
+  #interrupt = new AbortController()
+  #isFinishing = false
+  #hasEnded = false
+  #loop: Promise<void> = Promise.resolve()
+  #finished: Promise<Checkpoint> | undefined
+
+  constructor(parts: ServingParts) {
+    this.#parts = parts
+    this.#tally = new WindowTally(parts.clock.now())
+    this.#path = new ReadingPath({ ...parts, tally: this.#tally })
+    this.#cursor = parts.checkpoint?.source ?? null
+  }
+
+  get inferences(): number {
+    return this.#inferencesBefore + this.#tally.inferences
+  }
+
+  /** Resolves when `finish` was called, rejects when the source fails. Call once. */
+  run(): Promise<void> {
+    this.#startWindow()
+    this.#loop = this.#serve().finally(() => {
+      this.#cancelTimer()
+      return this.#parts.source.close()
+    })
+    return this.#loop
+  }
+
+  /** Control has this window and all before it on disk. */
+  stored(window: number): void {
+    const wasPaused = !this.#hasCredit
+    this.#stored = Math.max(this.#stored, window)
+    if (wasPaused) this.#interrupt.abort()
+  }
+
+  /** Lets the reading in flight end, sends the last window, and returns where the next one goes on. */
+  finish(): Promise<Checkpoint> {
+    this.#isFinishing = true
+    this.#interrupt.abort()
+    this.#finished ??= this.#loop.then(() => this.#closeWindow())
+    return this.#finished
+  }
+
+  get #hasCredit(): boolean {
+    return this.#closed - this.#stored < unstoredMax
+  }
+
+  async #serve(): Promise<void> {
+    while (!this.#isFinishing) {
+      // Renewed before the questions below: what is asked from here on interrupts the wait that follows them.
+      if (this.#interrupt.signal.aborted) this.#interrupt = new AbortController()
+      if (this.#hasCredit && this.#mustClose()) this.#nextWindow()
+      if (this.#hasCredit && !this.#hasEnded) await this.#read(this.#interrupt.signal)
+      else await aborted(this.#interrupt.signal)
+    }
+  }
+
+  /** Reading after reading, until there is something else to do. */
+  async #read(signal: AbortSignal): Promise<void> {
+    const { source } = this.#parts
+    try {
+      while (!signal.aborted) {
+        const next = await source.next(signal)
+        if (!next) return this.#sourceEnded()
+        const doneMs = await this.#path.take(next.reading)
+        this.#cursor = next.cursor
+        if (doneMs >= this.#windowEndsMs || this.#path.isFull) return
+      }
+    } catch (error) {
+      if (!signal.aborted || (error as Error).name !== 'AbortError') throw error
+    }
+  }
+
+  #sourceEnded(): void {
+    this.#hasEnded = true
+    this.#path.endOfSource()
+    this.#nextWindow()
+    this.#parts.send({ type: 'source-ended' })
+  }
+
+  #mustClose(): boolean {
+    return this.#isDue || this.#path.isFull || this.#parts.clock.monotonicMs() >= this.#windowEndsMs
+  }
+
+  #startWindow(): void {
+    const { clock, windowMs } = this.#parts
+    this.#cancelTimer()
+    this.#isDue = false
+    this.#windowEndsMs = clock.monotonicMs() + windowMs
+    // For sources that keep still: a window without readings is news too.
+    this.#cancelTimer = clock.after(windowMs, () => {
+      this.#isDue = true
+      this.#interrupt.abort()
+    })
+  }
+
+  #nextWindow(): void {
+    this.#closeWindow()
+    this.#startWindow()
+  }
+
+  #closeWindow(): Checkpoint {
+    const { clock, send, serves } = this.#parts
+    this.#inferencesBefore += this.#tally.inferences
+    const { record, events } = this.#tally.close(serves, clock.now())
+    const checkpoint = { source: this.#cursor, ...this.#path.snapshot() }
+    send({ type: 'window', window: ++this.#closed, record, events, checkpoint })
+    return checkpoint
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}

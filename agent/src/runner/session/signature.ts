@@ -1,0 +1,62 @@
+import type { Pipeline } from '@godwit/protocol/release/pipeline'
+import type { Release, TensorInfo } from '@godwit/protocol/release/release'
+import type { Session } from './session.ts'
+
+type Io = Pick<Session, 'inputs' | 'outputs'>
+
+/** How the loaded model differs from what the release promises; empty when it does not. */
+export function signatureMisfits(promised: Release['io'], model: Io): string[] {
+  return [
+    ...misfits('input', promised.inputs, model.inputs),
+    ...misfits('output', promised.outputs, model.outputs),
+  ]
+}
+
+/** Why a pipeline cannot drive a model; empty when it can. It feeds one float32 tensor [1, window, fields]. */
+export function pipelineMisfits(pipeline: Pipeline, model: Io): string[] {
+  const fed: TensorInfo = {
+    name: pipeline.input,
+    dtype: 'float32',
+    shape: [1, pipeline.window, pipeline.fields.length],
+  }
+  const fetched = [...pipeline.outputs]
+  const wanted = pipeline.monitor.flatMap(({ of }) => ('output' in of ? [of.output] : []))
+  if (pipeline.decision) wanted.push(pipeline.decision.output)
+  return [
+    ...misfits('pipeline: input', [fed], model.inputs),
+    ...fetched
+      .filter((name) => !has(model.outputs, name))
+      .map((name) => `pipeline: the model has no output ${name}`),
+    ...wanted
+      .filter((name) => !fetched.includes(name))
+      .map((name) => `pipeline: output ${name} is not fetched`),
+  ]
+}
+
+function misfits(what: string, expected: readonly TensorInfo[], found: readonly TensorInfo[]): string[] {
+  const unexpected = found.filter(({ name }) => !has(expected, name))
+  return [
+    ...unexpected.map((tensor) => `${what} ${textOf(tensor)} is not expected`),
+    ...expected.flatMap((want) => {
+      const got = found.find(({ name }) => name === want.name)
+      if (!got) return [`${what} ${textOf(want)} is missing`]
+      const isSame = got.dtype === want.dtype && fits(want.shape, got.shape)
+      return isSame ? [] : [`${what} is ${textOf(got)}, expected ${textOf(want)}`]
+    }),
+  ]
+}
+
+/** Free dimensions fit any number. ONNX Runtime shows an unknown shape as that of a scalar, so that fits too. */
+function fits(want: TensorInfo['shape'], got: TensorInfo['shape']): boolean {
+  if (got.length === 0) return true
+  if (want.length !== got.length) return false
+  return want.every((size, i) => typeof size === 'string' || typeof got[i] === 'string' || size === got[i])
+}
+
+function has(tensors: readonly TensorInfo[], name: string): boolean {
+  return tensors.some((tensor) => tensor.name === name)
+}
+
+function textOf({ name, dtype, shape }: TensorInfo): string {
+  return `${name}: ${dtype}[${shape.join(', ')}]`
+}

@@ -1,0 +1,166 @@
+import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { Fault } from '@godwit/protocol/fault'
+import { fromRfc3339 } from '@godwit/protocol/units'
+import { type Clock, sleep } from '../clock.ts'
+import type { Reading, Source, SourceConfig } from './source.ts'
+
+/** Which file, and the byte after the last line that was read. */
+type Place = { inode: number; offset: number }
+
+const pollMs = 200
+const chunkBytes = 65_536
+/** A line without an end in sight is no reading; it is skipped as one bad reading instead of filling memory. */
+const lineBytesMax = 1 << 20
+
+/**
+ * Follows a growing file of JSON objects, as `tail -F` does: a rotated file is read to its end before the new one
+ * is begun, a truncated one is begun again, a last line without its line feed waits for the rest.
+ */
+export async function openJsonl(
+  config: Extract<SourceConfig, { kind: 'jsonl' }>,
+  fields: readonly string[],
+  cursor: unknown,
+  clock: Clock,
+): Promise<Source> {
+  return new JsonlSource(config.path, fields, placeOf(cursor), clock)
+}
+
+class JsonlSource implements Source {
+  readonly #path: string
+  readonly #fields: readonly string[]
+  readonly #clock: Clock
+  #place: Place | undefined
+  #file: FileHandle | undefined
+  /** Bytes of the file from `#place.offset` on that were read ahead. */
+  #ahead: Buffer = Buffer.alloc(0)
+
+  constructor(path: string, fields: readonly string[], place: Place | undefined, clock: Clock) {
+    this.#path = path
+    this.#fields = fields
+    this.#place = place
+    this.#clock = clock
+  }
+
+  async next(signal: AbortSignal) {
+    for (;;) {
+      if (signal.aborted) throw signal.reason
+      const line = this.#takeLine()
+      if (line) return line
+      if (await this.#readAhead()) continue
+      if (!(await this.#followRotation())) await sleep(this.#clock, pollMs, signal)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.close()
+    this.#file = undefined
+  }
+
+  /** The place moves only here, with a whole line: an interruption anywhere else changes nothing. */
+  #takeLine(): { reading: Reading; cursor: Place } | undefined {
+    if (!this.#place) return undefined
+    const end = this.#ahead.indexOf(0x0a)
+    if (end === -1 && this.#ahead.length < lineBytesMax) return undefined
+    const length = end === -1 ? this.#ahead.length : end + 1
+    const text = this.#ahead.toString('utf8', 0, length).trim()
+    const { inode, offset } = this.#place
+    this.#ahead = this.#ahead.subarray(length)
+    this.#place = { inode, offset: offset + length }
+    if (text === '') return this.#takeLine()
+    const position = `${inode}:${offset}`
+    return { reading: readingOf(text, this.#fields, position, this.#clock), cursor: this.#place }
+  }
+
+  async #readAhead(): Promise<boolean> {
+    this.#file ??= await this.#open()
+    if (!this.#file || !this.#place) return false
+    const { size } = await this.#file.stat()
+    const from = this.#place.offset + this.#ahead.length
+    // Shorter than what was read of it: truncated and written anew.
+    if (size < from) {
+      this.#place = { inode: this.#place.inode, offset: 0 }
+      this.#ahead = Buffer.alloc(0)
+      return size > 0
+    }
+    const { bytesRead, buffer } = await this.#file.read(Buffer.alloc(chunkBytes), 0, chunkBytes, from)
+    this.#ahead = Buffer.concat([this.#ahead, buffer.subarray(0, bytesRead)])
+    return bytesRead > 0
+  }
+
+  /** An absent file is waited for. A file of another inode is a new one, read from its start. */
+  async #open(): Promise<FileHandle | undefined> {
+    const file = (await this.#openRotated()) ?? (await openIfThere(this.#path))
+    if (!file) return undefined
+    const { ino } = await file.stat()
+    if (this.#place?.inode !== ino) this.#place = { inode: ino, offset: 0 }
+    return file
+  }
+
+  /** The file of the cursor, when it was renamed while nobody looked: its end comes before the new file. */
+  async #openRotated(): Promise<FileHandle | undefined> {
+    const wanted = this.#place?.inode
+    if (wanted === undefined) return undefined
+    const folder = dirname(this.#path)
+    const siblings = (await readdir(folder)).filter((name) => name.startsWith(basename(this.#path)))
+    for (const name of siblings) {
+      const path = join(folder, name)
+      if ((await stat(path).catch(() => undefined))?.ino === wanted) return openIfThere(path)
+    }
+    return undefined
+  }
+
+  /** True when another file stands under the name now. What was left of a last line can never be completed. */
+  async #followRotation(): Promise<boolean> {
+    const found = await stat(this.#path).catch(() => undefined)
+    if (!found || !this.#file || found.ino === this.#place?.inode) return false
+    // Bytes may have come between the last look and the renaming.
+    if (await this.#readAhead()) return true
+    await this.close()
+    this.#place = { inode: found.ino, offset: 0 }
+    this.#ahead = Buffer.alloc(0)
+    return true
+  }
+}
+
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, 'r')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new Fault('source-unavailable', `cannot read ${path}`, { cause })
+  }
+}
+
+/** A line that is no object gives a reading without values: counted as an error, never passed over. */
+function readingOf(text: string, fields: readonly string[], position: string, clock: Clock): Reading {
+  const row = objectOf(text)
+  const values: Record<string, number> = {}
+  for (const field of fields) {
+    const value = Object.hasOwn(row, field) ? row[field] : undefined
+    values[field] = typeof value === 'number' ? value : Number.NaN
+  }
+  return { at: timeOf(row['at']) ?? clock.now(), position, values }
+}
+
+function objectOf(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+  } catch {
+    return {}
+  }
+}
+
+/** Milliseconds since 1970, or RFC 3339. */
+function timeOf(value: unknown): number | undefined {
+  const at = typeof value === 'string' ? fromRfc3339(value) : value
+  return typeof at === 'number' && Number.isSafeInteger(at) && at >= 0 ? at : undefined
+}
+
+function placeOf(cursor: unknown): Place | undefined {
+  if (cursor === null || cursor === undefined) return undefined
+  const { inode, offset } = cursor as Partial<Place>
+  if (Number.isSafeInteger(inode) && Number.isSafeInteger(offset)) return { inode: inode!, offset: offset! }
+  throw new Fault('source-cursor', `a followed file cannot go on from ${JSON.stringify(cursor)}`)
+}

@@ -1,0 +1,28 @@
+import type { DurationMs } from '@godwit/protocol/units'
+import { type Clock, sleep } from '../clock.ts'
+
+/** A source that was held up makes good at most this much of the time at once, and lets the rest go by. */
+const catchUpMsMax = 1_000
+
+/**
+ * A schedule of due times at a fixed interval. Lateness of one reading does not move the next, so that the rate
+ * holds over hours whatever the timers do.
+ */
+export class Pace {
+  readonly #clock: Clock
+  readonly #intervalMs: DurationMs
+  #dueMs: number | undefined
+
+  constructor(clock: Clock, intervalMs: DurationMs) {
+    this.#clock = clock
+    this.#intervalMs = intervalMs
+  }
+
+  /** Resolves when the next one is due. An aborted wait did not happen: it can be made again. */
+  async next(signal: AbortSignal): Promise<void> {
+    const nowMs = this.#clock.monotonicMs()
+    const dueMs = Math.max(this.#dueMs ?? nowMs, nowMs - catchUpMsMax)
+    if (dueMs > nowMs) await sleep(this.#clock, dueMs - nowMs, signal)
+    this.#dueMs = dueMs + this.#intervalMs
+  }
+}

@@ -1,0 +1,95 @@
+import { HubClient } from '../client.ts'
+import type { Noun } from '../command.ts'
+import { CliError } from '../exit.ts'
+import { table } from '../output.ts'
+
+export const contextNoun: Noun = (program, run) => {
+  program
+    .command('login')
+    .description('remember a hub and a token for it; checks that they fit')
+    .argument('<url>', 'address of the hub, such as http://127.0.0.1:8080')
+    .option('--name <name>', 'name of the context', 'default')
+    .action(
+      run(async (shell, url: string, options: { name: string }) => {
+        const token = shell.environment['GODWIT_TOKEN'] ?? (await standardInput(shell.tty))
+        const target = { url: url.replace(/\/+$/, ''), token }
+        const who = await new HubClient(target).get<{ who: string; role: string }>('/api/v1/session')
+        shell.contexts.save(options.name, target)
+        shell.out.print(
+          { context: options.name, url: target.url, ...who },
+          () => `logged in to ${url} as ${who.who} (${who.role})`,
+        )
+      }),
+    )
+  program
+    .command('whoami')
+    .description('who this token is at the hub')
+    .action(
+      run(async (shell) => {
+        const who = await shell.hub().get<{ who: string; role: string }>('/api/v1/session')
+        shell.out.print(who, () => `${who.who} (${who.role})`)
+      }),
+    )
+  program
+    .command('dashboard')
+    .description('print a link that logs one browser in, once')
+    .action(
+      run(async (shell) => {
+        const link = await shell
+          .hub()
+          .send<{ url: string; expiresAt: string }>('POST', '/api/v1/session/link', {})
+        shell.out.print(link, () => link.url)
+      }),
+    )
+  const context = program.command('context').description('the hubs this machine knows')
+  context.command('list').action(
+    run(async (shell) => {
+      const all = shell.contexts.read()
+      const rows = Object.entries(all.contexts).map(([name, { url }]) => ({
+        name,
+        url,
+        current: name === all.current,
+      }))
+      shell.out.print(rows, () =>
+        table(
+          ['CONTEXT', 'HUB', ''],
+          rows.map((r) => [r.name, r.url, r.current ? 'current' : '']),
+          'no context; godwit login URL',
+        ),
+      )
+    }),
+  )
+  context
+    .command('use')
+    .argument('<name>')
+    .action(
+      run(async (shell, name: string) => {
+        shell.contexts.use(name)
+        shell.out.print({ current: name }, () => `now using ${name}`)
+      }),
+    )
+  context
+    .command('rm')
+    .argument('<name>')
+    .action(
+      run(async (shell, name: string) => {
+        shell.contexts.remove(name)
+        shell.out.print({ removed: name }, () => `forgot ${name}`)
+      }),
+    )
+}
+
+/** The token comes by standard input or environment, because arguments are seen by every user of the machine. */
+async function standardInput(tty: boolean): Promise<string> {
+  if (tty) process.stderr.write('API token: ')
+  for await (const chunk of process.stdin) {
+    const token = String(chunk).split('\n')[0]!.trim()
+    if (token) return token
+  }
+  throw new CliError(
+    'usage',
+    'token_missing',
+    'no token given',
+    'echo "$TOKEN" | godwit login URL, or set GODWIT_TOKEN',
+  )
+}

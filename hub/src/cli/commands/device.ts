@@ -1,0 +1,197 @@
+import type { Noun } from '../command.ts'
+import { CliError } from '../exit.ts'
+import { ago, table } from '../output.ts'
+
+type Device = {
+  id: string
+  labels: Record<string, string>
+  status: string
+  lastSeenAt?: string
+  revokedAt?: string
+  report?: { slots: Record<string, { phase: string; active?: { model: string; version: string } }> }
+  goals?: Record<string, { model: string; version: string }>
+}
+
+export const deviceNoun: Noun = (program, run) => {
+  const device = program.command('device').description('the devices of the fleet')
+  device
+    .command('add')
+    .description('make a one-time join token for a device')
+    .argument('[id]', 'its name; else the hub gives one')
+    .option('--label <key=value...>', 'labels the device gets', [])
+    .option('--uses <count>', 'how many devices may join with it', '1')
+    .option('--expires-hours <hours>', 'life of the token', '24')
+    .action(
+      run(
+        async (
+          shell,
+          id: string | undefined,
+          options: { label: string[]; uses: string; expiresHours: string },
+        ) => {
+          const made = await shell.hub().send<{ id: string; token: string }>('POST', '/api/v1/join-tokens', {
+            labels: Object.fromEntries(options.label.map(labelOf)),
+            uses: Number(options.uses),
+            expiresInMs: Math.round(Number(options.expiresHours) * 3_600_000),
+            ...(id === undefined ? {} : { deviceId: id }),
+          })
+          shell.out.note('On the device:')
+          shell.out.print(made, () => `godwit-agent run --state /var/lib/godwit-agent --join ${made.token}`)
+        },
+      ),
+    )
+  device
+    .command('list')
+    .option('--select <selector>', 'such as placement=outdoor')
+    .action(
+      run(async (shell, options: { select?: string }) => {
+        const query = options.select === undefined ? '' : `?select=${encodeURIComponent(options.select)}`
+        const all = await shell.hub().list<Device>(`/api/v1/devices${query}`)
+        shell.out.print(all, () =>
+          table(
+            ['DEVICE', 'STATUS', 'RUNNING', 'PHASE', 'LAST SEEN', 'LABELS'],
+            all.map((d) => [d.id, statusOf(d), runningOf(d), phaseOf(d), seen(d, shell.now()), labelsOf(d)]),
+            'no devices; godwit device add NAME',
+          ),
+        )
+      }),
+    )
+  device
+    .command('show')
+    .argument('<id>')
+    .action(
+      run(async (shell, id: string) => {
+        const found = await shell.hub().get<Device>(`/api/v1/devices/${encodeURIComponent(id)}`)
+        shell.out.print(found, () => JSON.stringify(found, undefined, 2))
+      }),
+    )
+  device
+    .command('completeness')
+    .description('which telemetry of a device is here, and what is missing and why')
+    .argument('<id>')
+    .action(
+      run(async (shell, id: string) => {
+        const found = await shell
+          .hub()
+          .get<{ items: Record<string, unknown>[] }>(`/api/v1/devices/${encodeURIComponent(id)}/completeness`)
+        const ranges = (value: unknown) => (Array.isArray(value) ? value.map(String).join(' ') || '0' : value)
+        shell.out.print(found, () =>
+          table(
+            ['SESSION', 'STREAM', 'UP TO', 'HIGHEST', 'STORED', 'DUPLICATES', 'MISSING', 'DROPPED'],
+            found.items.map((s) =>
+              [
+                String(s['session']).slice(0, 8),
+                s['stream'],
+                s['contiguous'],
+                s['highest'],
+                s['stored'],
+                s['duplicates'],
+                ranges(s['missing']),
+                ranges(s['dropped']),
+              ].map(String),
+            ),
+            'no telemetry yet',
+          ),
+        )
+      }),
+    )
+  device
+    .command('label')
+    .argument('<id>')
+    .argument('<key=value...>')
+    .action(
+      run(async (shell, id: string, labels: string[]) => {
+        const path = `/api/v1/devices/${encodeURIComponent(id)}`
+        const { labels: held } = await shell.hub().get<Device>(path)
+        const next = { ...held, ...Object.fromEntries(labels.map(labelOf)) }
+        shell.out.print(
+          await shell.hub().send<Device>('PATCH', path, { labels: next }),
+          () =>
+            `${id}: ${Object.entries(next)
+              .map((e) => e.join('='))
+              .join(' ')}`,
+        )
+      }),
+    )
+  device
+    .command('set')
+    .description('give one device a version, without a rollout')
+    .argument('<id>')
+    .argument('<model@version>')
+    .option('--slot <slot>', 'which slot', 'default')
+    .option('--force', 'try a release again that this device has quarantined')
+    .action(
+      run(async (shell, id: string, what: string, options: { slot: string; force?: boolean }) => {
+        const { model, version } = versionOf(what)
+        const path = `/api/v1/devices/${encodeURIComponent(id)}/goals/${encodeURIComponent(options.slot)}`
+        const made = await shell
+          .hub()
+          .send('PUT', path, { model, version, ...(options.force ? { force: true } : {}) })
+        shell.out.print(made, () => `${id}: ${options.slot} → ${model} ${version}`)
+      }),
+    )
+  device
+    .command('revoke')
+    .description('never let this device in again; its open connection ends at once')
+    .argument('<id>')
+    .option('--yes', 'do not ask')
+    .action(
+      run(async (shell, id: string, options: { yes?: boolean }) => {
+        if (!options.yes)
+          throw new CliError('usage', 'confirm', `revoking ${id} cannot be undone`, 'say --yes')
+        shell.out.print(
+          await shell.hub().send('POST', `/api/v1/devices/${encodeURIComponent(id)}/revoke`, {}),
+          () => `revoked ${id}`,
+        )
+      }),
+    )
+}
+
+export function versionOf(text: string): { model: string; version: string } {
+  const [model, version, ...more] = text.split('@')
+  if (!model || !version || more.length > 0) {
+    throw new CliError('usage', 'not_a_version', `expected MODEL@VERSION, found ${JSON.stringify(text)}`)
+  }
+  return { model, version }
+}
+
+function labelOf(text: string): [string, string] {
+  const at = text.indexOf('=')
+  if (at < 1) throw new CliError('usage', 'not_a_label', `expected key=value, found ${JSON.stringify(text)}`)
+  return [text.slice(0, at), text.slice(at + 1)]
+}
+
+function statusOf(device: Device): string {
+  return device.revokedAt ? 'revoked' : device.status
+}
+
+function runningOf(device: Device): string {
+  const slots = Object.entries(device.report?.slots ?? {})
+  return (
+    slots
+      .map(
+        ([slot, { active }]) =>
+          `${slot === 'default' ? '' : `${slot}:`}${active ? `${active.model}@${active.version}` : 'nothing'}`,
+      )
+      .join(' ') || '–'
+  )
+}
+
+function phaseOf(device: Device): string {
+  return (
+    Object.values(device.report?.slots ?? {})
+      .map((slot) => slot.phase)
+      .join(' ') || '–'
+  )
+}
+
+function seen(device: Device, now: number): string {
+  return device.status === 'online'
+    ? 'now'
+    : ago(device.lastSeenAt ? Date.parse(device.lastSeenAt) : undefined, now)
+}
+
+function labelsOf(device: Device): string {
+  return Object.entries(device.labels)
+    .map((entry) => entry.join('='))
+    .join(' ')
+}

@@ -1,0 +1,62 @@
+import type { Noun } from '../command.ts'
+import { ago, table } from '../output.ts'
+
+type ApiToken = {
+  id: string
+  name: string
+  role: string
+  createdAt: string
+  expiresAt?: string
+  revokedAt?: string
+  lastUsedAt?: string
+}
+
+export const tokenNoun: Noun = (program, run) => {
+  const token = program.command('token').description('API tokens for programs and people')
+  token
+    .command('create')
+    .description('make a token; it is shown once')
+    .requiredOption('--name <name>', 'what it is for')
+    .requiredOption('--role <role>', 'viewer, operator, publisher or admin')
+    .option('--expires-days <days>', 'life in days', '365')
+    .action(
+      run(async (shell, options: { name: string; role: string; expiresDays: string }) => {
+        const made = await shell.hub().send<ApiToken & { token: string }>('POST', '/api/v1/tokens', {
+          name: options.name,
+          role: options.role,
+          expiresInMs: Math.round(Number(options.expiresDays) * 86_400_000),
+        })
+        shell.out.note('This is the only time the token is shown.')
+        shell.out.print(made, () => made.token)
+      }),
+    )
+  token.command('list').action(
+    run(async (shell) => {
+      const all = await shell.hub().list<ApiToken>('/api/v1/tokens')
+      const time = (text: string | undefined) => (text ? ago(Date.parse(text), shell.now()) : '–')
+      shell.out.print(all, () =>
+        table(
+          ['ID', 'NAME', 'ROLE', 'CREATED', 'LAST USED', 'STATE'],
+          all.map((t) => [
+            t.id,
+            t.name,
+            t.role,
+            time(t.createdAt),
+            time(t.lastUsedAt),
+            t.revokedAt ? 'revoked' : 'valid',
+          ]),
+          'no tokens',
+        ),
+      )
+    }),
+  )
+  token
+    .command('revoke')
+    .argument('<id>')
+    .action(
+      run(async (shell, id: string) => {
+        await shell.hub().send('DELETE', `/api/v1/tokens/${encodeURIComponent(id)}`)
+        shell.out.print({ id, revoked: true }, () => `revoked ${id}`)
+      }),
+    )
+}

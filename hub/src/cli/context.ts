@@ -1,0 +1,105 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { defineDocument } from '@godwit/protocol/schema'
+import envPaths from 'env-paths'
+import Type, { type Static } from 'typebox'
+import { CliError } from './exit.ts'
+
+/** Which hubs this person talks to, and with which token. Kept 0600, because the tokens are in it. */
+const Contexts = Type.Object({
+  current: Type.Optional(Type.String()),
+  contexts: Type.Record(Type.String(), Type.Object({ url: Type.String(), token: Type.String() })),
+})
+type Contexts = Static<typeof Contexts>
+const contexts = defineDocument('contexts', Contexts)
+
+export type Environment = Readonly<Record<string, string | undefined>>
+export type Target = { url: string; token: string }
+
+export class ContextFile {
+  readonly path: string
+
+  constructor(environment: Environment) {
+    const directory = environment['GODWIT_CONFIG_DIR'] ?? envPaths('godwit', { suffix: '' }).config
+    this.path = join(directory, 'contexts.json')
+  }
+
+  read(): Contexts {
+    let text: string
+    try {
+      text = readFileSync(this.path, 'utf8')
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return { contexts: {} }
+      throw cause
+    }
+    const read = contexts.check(parse(text))
+    if (!read.ok) {
+      throw new CliError(
+        'failure',
+        'context_malformed',
+        `${this.path}: ${read.detail}`,
+        'repair or remove the file',
+      )
+    }
+    return read.value
+  }
+
+  save(name: string, target: Target): void {
+    const all = this.read()
+    this.#write({ current: name, contexts: { ...all.contexts, [name]: target } })
+  }
+
+  use(name: string): void {
+    const all = this.read()
+    if (!Object.hasOwn(all.contexts, name)) {
+      const known = Object.keys(all.contexts).join(', ') || 'none'
+      throw new CliError('notFound', 'context_unknown', `no context ${name}`, `known: ${known}`)
+    }
+    this.#write({ ...all, current: name })
+  }
+
+  remove(name: string): void {
+    const { [name]: _gone, ...rest } = this.read().contexts
+    this.#write({ contexts: rest })
+  }
+
+  #write(all: Contexts): void {
+    mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 })
+    writeFileSync(`${this.path}.tmp`, `${JSON.stringify(all, undefined, 2)}\n`, { mode: 0o600 })
+    renameSync(`${this.path}.tmp`, this.path)
+  }
+}
+
+/** Flag over environment over context file. */
+export function chooseTarget(
+  file: ContextFile,
+  environment: Environment,
+  flags: { url?: string; token?: string; context?: string },
+): Target {
+  const stored = file.read()
+  const name = flags.context ?? environment['GODWIT_CONTEXT'] ?? stored.current
+  const context =
+    name !== undefined && Object.hasOwn(stored.contexts, name) ? stored.contexts[name] : undefined
+  if (flags.context !== undefined && !context) {
+    throw new CliError('notFound', 'context_unknown', `no context ${flags.context}`, 'godwit context list')
+  }
+  const url = flags.url ?? environment['GODWIT_URL'] ?? context?.url
+  const token = flags.token ?? environment['GODWIT_TOKEN'] ?? context?.token
+  if (!url || !token) {
+    throw new CliError(
+      'auth',
+      'no_hub',
+      `no ${url ? 'token for the hub' : 'hub chosen'}`,
+      'godwit login URL --token TOKEN, or set GODWIT_URL and GODWIT_TOKEN',
+    )
+  }
+  return { url: url.replace(/\/+$/, ''), token }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,159 @@
+import { checkConfig, configFromEnv, mergeConfig } from '@godwit/protocol/config-check'
+import { Fault } from '@godwit/protocol/fault'
+import { Segment } from '@godwit/protocol/schema'
+import Type, { type Static } from 'typebox'
+import { parse, YAMLParseError } from 'yaml'
+
+const day = 24 * 60 * 60_000
+const Port = (standard: number, why: string) =>
+  Type.Integer({
+    minimum: 0,
+    maximum: 65_535,
+    default: standard,
+    description: `TCP port; 0 takes a free one. ${why}`,
+  })
+const Url = (why: string) =>
+  Type.Optional(Type.String({ pattern: '^[a-z]+://', maxLength: 512, description: why }))
+const Ms = (standard: number, minimum: number, why: string) =>
+  Type.Integer({ minimum, default: standard, description: `Milliseconds. ${why}` })
+const closed = { additionalProperties: false, default: {} }
+
+/** The whole configuration of a hub: key, unit, default and why. */
+export const HubConfig = Type.Object(
+  {
+    fleet: Type.Intersect([
+      Segment,
+      Type.String({
+        description: 'Name of the fleet; part of every topic and every directive. Cannot change later.',
+      }),
+    ]),
+    stateDir: Type.String({
+      minLength: 1,
+      description: 'Directory of database, blobs and online keys. The only place that this hub writes to.',
+    }),
+    http: Type.Object(
+      {
+        host: Type.String({
+          default: '127.0.0.1',
+          description: 'Address to listen on; loopback until told otherwise.',
+        }),
+        port: Port(8080, 'Dashboard, API and blobs.'),
+        publicUrl: Url(
+          'What devices and browsers call this hub, when a proxy or another name stands between.',
+        ),
+        bodyBytesMax: Type.Integer({
+          minimum: 1_024,
+          default: 2 ** 20,
+          description: 'Bytes. Largest JSON body; blobs have their own limit.',
+        }),
+      },
+      closed,
+    ),
+    mqtt: Type.Object(
+      {
+        host: Type.String({ default: '127.0.0.1', description: 'Address to listen on.' }),
+        port: Port(1883, 'MQTT over TCP.'),
+        publicUrl: Url('What devices call this broker, as mqtt://host:port.'),
+      },
+      closed,
+    ),
+    blobs: Type.Object(
+      {
+        sizeBytesMax: Type.Integer({
+          minimum: 1,
+          default: 2 ** 32,
+          description: 'Bytes. Largest file of a bundle; an upload without end would fill the disk.',
+        }),
+        onnxBytesMax: Type.Integer({
+          minimum: 1,
+          default: 512 * 2 ** 20,
+          description: 'Bytes. Largest model that is opened for its checks; it is held in memory for that.',
+        }),
+      },
+      closed,
+    ),
+    directive: Type.Object(
+      {
+        expiresMs: Ms(30 * day, 60_000, 'A device that hears nothing for longer installs nothing new.'),
+      },
+      closed,
+    ),
+    telemetry: Type.Object(
+      {
+        windowMs: Ms(60_000, 100, 'Length of a telemetry window, unless a rollout asks for another.'),
+        retentionMs: Ms(90 * day, 60_000, 'How long windows, events and health are kept.'),
+      },
+      closed,
+    ),
+    metadata: Type.Object(
+      {
+        timestampExpiresMs: Ms(day, 60_000, 'How long a frozen device believes that nothing is new.'),
+        snapshotExpiresMs: Ms(7 * day, 60_000, 'Longer than the timestamp, which names it.'),
+      },
+      closed,
+    ),
+    carbon: Type.Object(
+      {
+        zone: Type.String({
+          default: 'WORLD',
+          maxLength: 32,
+          description: 'Grid whose carbon intensity applies.',
+        }),
+      },
+      closed,
+    ),
+    feed: Type.Object({ retentionMs: Ms(day, 60_000, 'How far back a browser may catch up.') }, closed),
+    access: Type.Object(
+      {
+        sessionMs: Ms(7 * day, 60_000, 'How long a browser stays logged in.'),
+        loginLinkMs: Ms(15 * 60_000, 1_000, 'How long a login link may lie around.'),
+      },
+      closed,
+    ),
+    log: Type.Object(
+      {
+        level: Type.String({
+          enum: ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+          default: 'info',
+          description: 'Least severe line that is written to standard error.',
+        }),
+      },
+      closed,
+    ),
+  },
+  { additionalProperties: false },
+)
+export type HubConfig = Static<typeof HubConfig>
+
+export const envPrefix = 'GODWIT_HUB__'
+
+/**
+ * Reads a configuration once: file, then environment, then flags, the later over the earlier.
+ * @param source the YAML text of the file, or the values themselves
+ * @throws Fault `bad-config` with every mistake in one message
+ */
+export function loadConfig(
+  source: string | Record<string, unknown>,
+  env: Record<string, string | undefined> = {},
+  flags: Record<string, unknown> = {},
+): HubConfig {
+  const file = typeof source === 'string' ? parseYaml(source) : source
+  const above = mergeConfig(configFromEnv(HubConfig, env, envPrefix), flags)
+  const read = checkConfig(HubConfig, mergeConfig(file, above))
+  if (read.ok) return read.value
+  throw new Fault(
+    'bad-config',
+    `the configuration has mistakes:\n${read.mistakes.map((m) => `  - ${m}`).join('\n')}`,
+  )
+}
+
+function parseYaml(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = parse(text) ?? {}
+    if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>
+  } catch (cause) {
+    if (!(cause instanceof YAMLParseError)) throw cause
+    throw new Fault('bad-config', `the configuration is no YAML: ${cause.message}`, { cause })
+  }
+  throw new Fault('bad-config', 'the configuration must be keys and values')
+}

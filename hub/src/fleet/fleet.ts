@@ -1,0 +1,185 @@
+import { reportBytesMax } from '@godwit/protocol/limits'
+import type { Birth, PresenceState } from '@godwit/protocol/messages/presence'
+import { type Report, report } from '@godwit/protocol/messages/report'
+import { checkDeviceToken } from '@godwit/protocol/trust/device-token'
+import { fromHex } from '@godwit/protocol/trust/encoding'
+import { openEnvelope, verifyThreshold } from '@godwit/protocol/trust/envelope'
+import { ed25519Key, ed25519Only, keyIdOf } from '@godwit/protocol/trust/key'
+import { accept, refuse, type Verdict } from '@godwit/protocol/trust/refusal'
+import type { Clock } from '../clock.ts'
+import type { Feed } from '../feed.ts'
+import { Listeners } from '../listeners.ts'
+import type { Database } from '../store/database.ts'
+import {
+  deviceById,
+  devicesAfter,
+  markDeviceRevoked,
+  saveBirth,
+  saveLabels,
+  savePresence,
+  saveReport,
+} from '../store/device-store.ts'
+import type { Audit } from '../trust/audit.ts'
+import type { Device } from './device.ts'
+import { presenceAfter } from './presence.ts'
+import { isNewerReport } from './report-order.ts'
+
+export type DeviceNews = 'birth' | 'report' | 'status' | 'revoked'
+
+/** The devices, and what they said of themselves. */
+export type Fleet = {
+  device(id: string): Promise<Device | undefined>
+  devices(options?: { after?: string; limit?: number }): Promise<Device[]>
+  /** Does this token prove that its bearer is that device, enrolled and not revoked? */
+  authenticate(deviceId: string, token: string, audience: 'mqtt' | 'http'): Promise<Verdict<Device>>
+  /** Presence as the device, its will, or (`offline`) the hub itself at its start says it. */
+  acceptState(deviceId: string, state: PresenceState): Promise<{ changed: boolean }>
+  acceptBirth(deviceId: string, birth: Birth): Promise<{ accepted: boolean }>
+  /** The signed report as it came; a refusal says why it was not kept. An older or repeated one is `rollback`. */
+  acceptReport(deviceId: string, envelope: Uint8Array): Promise<Verdict<Report>>
+  setLabels(deviceId: string, labels: Record<string, string>, who: string): Promise<Device | undefined>
+  revoke(deviceId: string, who: string): Promise<Device | undefined>
+  /** Something about a device changed, and it is committed. */
+  onNews(listener: (deviceId: string, news: DeviceNews) => void): () => void
+}
+
+type Around = {
+  database: Database
+  clock: Clock
+  feed: Feed
+  audit: Audit
+  fleetName: string
+  listenerFailed: (error: unknown) => void
+}
+
+export function createFleet({ database, clock, feed, audit, fleetName, listenerFailed }: Around): Fleet {
+  const { db, transaction } = database
+  const news = new Listeners<[string, DeviceNews]>(listenerFailed)
+
+  return {
+    device: (id) => deviceById(db, id),
+    devices: ({ after = '', limit } = {}) => devicesAfter(db, after, limit),
+    onNews: (listener) => news.add(listener),
+
+    async authenticate(deviceId, token, audience) {
+      const device = await deviceById(db, deviceId)
+      if (!device) return refuse('absent', `no device ${deviceId} is enrolled`)
+      if (device.revokedAt !== undefined) return refuse('not-listed', `device ${deviceId} has been revoked`)
+      const expected = { fleet: fleetName, deviceId, audience, now: clock() }
+      const claim = checkDeviceToken(token, keyBytesOf(device), expected)
+      return claim.trusted ? accept(device) : claim
+    },
+
+    async acceptState(deviceId, state) {
+      const changed = await transaction(async (trx) => {
+        const device = await deviceById(trx, deviceId)
+        if (!device || device.revokedAt !== undefined) return false
+        const presence = presenceAfter(device, state)
+        if (!presence) return false
+        const { status, connection } = presence
+        // A will tells when the broker noticed, not when the device was last there.
+        const seen = status === 'offline' ? {} : { lastSeenAt: clock() }
+        await savePresence(trx, deviceId, { status, bootId: state.bootId, connection, ...seen })
+        await feed.append(trx, stateNews(deviceId, { status }))
+        return true
+      })
+      if (changed) news.tell(deviceId, 'status')
+      return { changed }
+    },
+
+    async acceptBirth(deviceId, birth) {
+      const accepted = await transaction(async (trx) => {
+        const device = await deviceById(trx, deviceId)
+        if (!device || device.revokedAt !== undefined) return false
+        // A birth that an older connection sent late tells of a past that is over.
+        if (device.birth && birth.connection < device.birth.connection) return false
+        await saveBirth(trx, deviceId, birth, clock())
+        await feed.append(trx, stateNews(deviceId, { agentVersion: birth.agentVersion }))
+        return true
+      })
+      if (accepted) news.tell(deviceId, 'birth')
+      return { accepted }
+    },
+
+    async acceptReport(deviceId, envelope) {
+      const verdict = await transaction(async (trx): Promise<Verdict<Report>> => {
+        const device = await deviceById(trx, deviceId)
+        if (!device) return refuse('absent', `no device ${deviceId} is enrolled`)
+        const read = readReport(envelope, device, fleetName)
+        if (!read.trusted) return read
+        if (!isNewerReport(device.report, read.value)) {
+          const { session, reportVersion } = read.value
+          return refuse(
+            'rollback',
+            `report ${reportVersion} of session ${session} is not newer than the one held`,
+          )
+        }
+        await saveReport(trx, read.value, new TextDecoder().decode(envelope), clock())
+        await feed.append(trx, reportNews(read.value))
+        return read
+      })
+      if (verdict.trusted) news.tell(deviceId, 'report')
+      return verdict
+    },
+
+    setLabels: (id, labels, who) =>
+      transaction(async (trx) => {
+        const device = await deviceById(trx, id)
+        if (!device) return undefined
+        await saveLabels(trx, id, labels)
+        await audit.append(trx, { who, action: 'device.label', subject: id, detail: { labels } })
+        await feed.append(trx, stateNews(id, { labels }))
+        return { ...device, labels }
+      }),
+
+    async revoke(id, who) {
+      const revoked = await transaction(async (trx) => {
+        if (!(await deviceById(trx, id))) return undefined
+        await markDeviceRevoked(trx, id, clock())
+        await audit.append(trx, { who, action: 'device.revoke', subject: id })
+        await feed.append(trx, stateNews(id, { revoked: true }))
+        return deviceById(trx, id)
+      })
+      if (revoked) news.tell(id, 'revoked')
+      return revoked
+    },
+  }
+}
+
+/** Signed by this device's key, about this device, in this fleet. */
+function readReport(bytes: Uint8Array, device: Device, fleetName: string): Verdict<Report> {
+  if (bytes.length > reportBytesMax) {
+    return refuse('length-exceeded', `report: ${bytes.length} bytes, at most ${reportBytesMax}`)
+  }
+  const envelope = openEnvelope(bytes, 'report')
+  if (!envelope.trusted) return envelope
+  const key = ed25519Key(keyBytesOf(device))
+  const keyid = keyIdOf(key)
+  const role = { keyids: [keyid], threshold: 1 }
+  const signed = verifyThreshold(envelope.value, { [keyid]: key }, role, ed25519Only)
+  if (!signed.trusted) return refuse(signed.because, `report of ${device.id}: ${signed.detail}`)
+  const read = report.check(envelope.value.signed)
+  if (!read.ok) return refuse('malformed', read.detail)
+  const { fleet, deviceId } = read.value
+  if (fleet !== fleetName) return refuse('wrong-fleet', `report: expected fleet ${fleetName}, found ${fleet}`)
+  if (deviceId !== device.id)
+    return refuse('wrong-device', `report: expected ${device.id}, found ${deviceId}`)
+  return accept(read.value)
+}
+
+function keyBytesOf(device: Device): Uint8Array {
+  // The store holds only keys that have passed enrolment.
+  return fromHex(device.publicKey)!
+}
+
+function stateNews(id: string, data: Record<string, unknown>) {
+  return { topic: `device:${id}`, type: 'device.state', data: { id, ...data } } as const
+}
+
+function reportNews({ deviceId, slots, directiveVersion, reportVersion }: Report) {
+  const short = Object.entries(slots).map(([slot, { phase, active, target, code }]) => {
+    return [slot, { phase, active: active?.version, target: target?.version, code }]
+  })
+  const data = { id: deviceId, reportVersion, directiveVersion, slots: Object.fromEntries(short) }
+  return { topic: `device:${deviceId}`, type: 'device.report', data } as const
+}

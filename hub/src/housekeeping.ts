@@ -1,0 +1,32 @@
+import type { Part, Services } from './services.ts'
+
+/** Often enough for metadata that lives a minute, which is the shortest that a config may ask for. */
+const everyMs = 15_000
+
+/** Signs again what would expire, and forgets what is old. */
+export function housekeepingPart({ clock, config, directives, feed, log, repository }: Services): Part {
+  let timer: NodeJS.Timeout | undefined
+  let work = Promise.resolve()
+
+  async function tidy(): Promise<void> {
+    const now = clock()
+    await repository.refresh(now)
+    const reissued = await directives.reissueExpiring(now)
+    if (reissued > 0) log.info({ reissued }, 'signed directives again before their end')
+    await feed.prune(now - config.feed.retentionMs)
+  }
+
+  return {
+    name: 'housekeeping',
+    async start() {
+      await tidy()
+      timer = setInterval(() => {
+        work = work.then(tidy).catch((err) => log.error({ err }, 'housekeeping failed; tried again soon'))
+      }, everyMs)
+    },
+    async stop() {
+      clearInterval(timer)
+      await work
+    },
+  }
+}

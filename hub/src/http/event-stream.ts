@@ -1,0 +1,89 @@
+import { Readable } from 'node:stream'
+import type { Feed, FeedRow } from '../feed.ts'
+
+/** A fleet talks more often than a person can look: news is gathered for this long, then sent in one piece. */
+const gatherMs = 250
+const heartbeatMs = 15_000
+const rowsPerRead = 500
+
+export type EventStreamOptions = {
+  /** The last id that the client has seen; undefined: it begins now. */
+  lastEventId: number | undefined
+  isWanted: (row: FeedRow) => boolean
+}
+
+/**
+ * Server-sent events out of the feed table, as text. A client that comes back is told what it missed; when that is no
+ * longer kept it gets `reset` and must ask for everything again.
+ */
+export function eventStream(feed: Feed, { lastEventId, isWanted }: EventStreamOptions): Readable {
+  let seen = lastEventId ?? 0
+  let timer: NodeJS.Timeout | undefined
+  let isReading = false
+  let isBegun = false
+
+  const stream = new Readable({ read() {} })
+  const silence = feed.onAppend(wake)
+  const heartbeat = setInterval(() => stream.push(': still here\n\n'), heartbeatMs)
+  stream.once('close', () => {
+    silence()
+    clearInterval(heartbeat)
+    clearTimeout(timer)
+  })
+  stream.push('retry: 3000\n\n')
+  void begin().then(drain, fail)
+  return stream
+
+  async function begin(): Promise<void> {
+    const newest = await feed.newestId()
+    const oldest = (await feed.oldestId()) ?? newest + 1
+    // An id beyond the newest comes from another life of this hub's database.
+    const hasMissed = lastEventId !== undefined && (lastEventId + 1 < oldest || lastEventId > newest)
+    if (lastEventId === undefined || hasMissed) seen = newest
+    if (hasMissed) stream.push(`id: ${seen}\nevent: reset\ndata: {}\n\n`)
+    isBegun = true
+  }
+
+  function wake(): void {
+    if (timer !== undefined || !isBegun || stream.destroyed) return
+    timer = setTimeout(() => {
+      timer = undefined
+      drain().catch(fail)
+    }, gatherMs)
+  }
+
+  async function drain(): Promise<void> {
+    if (isReading) return
+    isReading = true
+    try {
+      for (;;) {
+        const rows = await feed.after(seen, rowsPerRead)
+        if (stream.destroyed) return
+        const last = rows.at(-1)
+        if (!last) return
+        seen = last.id
+        for (const row of newestWindows(rows.filter(isWanted))) stream.push(textOf(row))
+        if (rows.length < rowsPerRead) return
+      }
+    } finally {
+      isReading = false
+    }
+  }
+
+  function fail(error: Error): void {
+    stream.destroy(error)
+  }
+}
+
+/** Of many windows of one device only the newest says where it stands; everything else is sent one by one. */
+function newestWindows(rows: readonly FeedRow[]): FeedRow[] {
+  const newest = new Map(
+    rows.filter(({ type }) => type === 'device.window').map((row) => [row.topic, row.id]),
+  )
+  return rows.filter(({ type, topic, id }) => type !== 'device.window' || newest.get(topic) === id)
+}
+
+/** JSON text holds no line feed, so one `data` line is enough. */
+function textOf({ id, type, data }: FeedRow): string {
+  return `id: ${id}\nevent: ${type}\ndata: ${JSON.stringify(data)}\n\n`
+}

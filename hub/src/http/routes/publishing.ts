@@ -1,0 +1,131 @@
+import { releaseBytesMax, rootBytesMax, targetsBytesMax } from '@godwit/protocol/limits'
+import { Sha256Hex } from '@godwit/protocol/schema'
+import Type from 'typebox'
+import { whoOf } from '../authentication.ts'
+import { Refusal, refusalOf } from '../problem.ts'
+import type { App, RoutePlugin } from '../route-plugin.ts'
+
+const DigestParams = Type.Object({ hex: Sha256Hex })
+
+/** How a version comes in: blobs, then the release that names them, then the signed targets that list it. */
+export const publishingRoutes: RoutePlugin = (app, services) => {
+  // Apart from the others, because here bodies stay bytes: what is signed must not be parsed and printed again.
+  app.register(async (scope) => {
+    scope.removeContentTypeParser('application/json')
+    scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
+      done(null, body),
+    )
+    scope.addContentTypeParser('application/octet-stream', (_request, stream, done) => done(null, stream))
+    rawRoutes(scope as unknown as App, services)
+  })
+}
+
+const rawRoutes: RoutePlugin = (app, { blobs, config, registry, repository }) => {
+  app.put(
+    '/api/v1/blobs/sha256/:hex',
+    {
+      bodyLimit: config.blobs.sizeBytesMax,
+      config: { access: 'publisher' },
+      schema: {
+        operationId: 'putBlob',
+        tags: ['publish'],
+        summary: 'Upload a file of a bundle, as a raw stream',
+        params: DigestParams,
+        consumes: ['application/octet-stream'],
+      },
+    },
+    async (request, reply) => {
+      const { hex } = request.params
+      const { created, sizeBytes } = await blobs.put(hex, bodyStream(request.body))
+      return reply.code(created ? 201 : 200).send({ sha256: hex, sizeBytes })
+    },
+  )
+
+  app.post(
+    '/api/v1/versions',
+    {
+      bodyLimit: releaseBytesMax,
+      config: { access: 'publisher' },
+      schema: {
+        operationId: 'publishVersion',
+        tags: ['publish'],
+        summary: 'Enter a release, after every check that the hub can make',
+      },
+    },
+    async (request, reply) => {
+      const verdict = await registry.publish(bodyBytes(request.body), whoOf(request))
+      if (verdict.published) {
+        const { model, version, releaseDigest, created } = verdict
+        return reply.code(created ? 201 : 200).send({ model, version, releaseDigest, listed: false })
+      }
+      const { because, mistakes } = verdict
+      if (because === 'version-exists')
+        throw new Refusal('version-exists', mistakes[0]!.detail, { errors: mistakes })
+      const count =
+        mistakes.length === 1 ? 'The release has a mistake.' : `The release has ${mistakes.length} mistakes.`
+      throw new Refusal('validation', count, { errors: mistakes })
+    },
+  )
+
+  app.get(
+    '/api/v1/metadata/targets',
+    {
+      config: { access: 'viewer' },
+      schema: { operationId: 'getTargets', tags: ['trust'], summary: 'The current targets, byte for byte' },
+    },
+    async (_, reply) => {
+      const targets = (await repository.current()).find(({ role }) => role === 'targets')!
+      return reply
+        .type('application/json')
+        .header('cache-control', 'no-cache')
+        .send(Buffer.from(targets.bytes))
+    },
+  )
+
+  app.put(
+    '/api/v1/metadata/targets',
+    {
+      bodyLimit: targetsBytesMax,
+      config: { access: 'publisher' },
+      schema: {
+        operationId: 'putTargets',
+        tags: ['trust'],
+        summary: 'The next targets, signed by the publishers',
+      },
+    },
+    async (request) => {
+      const verdict = await repository.acceptTargets(bodyBytes(request.body), whoOf(request))
+      if (!verdict.trusted) throw refusalOf(verdict)
+      return verdict.value
+    },
+  )
+
+  app.put(
+    '/api/v1/metadata/root',
+    {
+      bodyLimit: rootBytesMax,
+      config: { access: 'admin' },
+      schema: {
+        operationId: 'putRoot',
+        tags: ['trust'],
+        summary: 'The next root, signed by the old and the new keys',
+      },
+    },
+    async (request) => {
+      const verdict = await repository.acceptRoot(bodyBytes(request.body), whoOf(request))
+      if (!verdict.trusted) throw refusalOf(verdict)
+      return verdict.value
+    },
+  )
+}
+
+function bodyBytes(body: unknown): Uint8Array {
+  if (body instanceof Uint8Array) return body
+  throw new Refusal('unsupported-media-type', 'expected the document as application/json')
+}
+
+function bodyStream(body: unknown): AsyncIterable<Uint8Array> {
+  const isStream = typeof body === 'object' && body !== null && Symbol.asyncIterator in body
+  if (isStream) return body as AsyncIterable<Uint8Array>
+  throw new Refusal('unsupported-media-type', 'expected the file as application/octet-stream')
+}

@@ -1,0 +1,189 @@
+import { Segment } from '@godwit/protocol/schema'
+import { toRfc3339 } from '@godwit/protocol/units'
+import Type from 'typebox'
+import { driftVerdicts } from '../../drift/verdicts.ts'
+import { factorFor } from '../../energy/factor.ts'
+import { runningDigest } from '../../rollout/create.ts'
+import { completenessOf } from '../../telemetry/completeness.ts'
+import { energyView } from '../../telemetry/energy-view.ts'
+import { type EventKey, eventsOf, windowsOf } from '../../telemetry/listing.ts'
+import { type EnergyGroup, type EnergyGrouping, energyBy } from '../../telemetry/rollup.ts'
+import { fromCursor, PageQuery, pageOf } from '../listing.ts'
+import { Refusal } from '../problem.ts'
+import type { RoutePlugin } from '../route-plugin.ts'
+
+const DeviceParams = Type.Object({ id: Segment })
+const tags = ['telemetry']
+const Limit = (standard: number) =>
+  Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000, default: standard }))
+const At = (description: string) => Type.Optional(Type.Integer({ minimum: 0, description }))
+
+/** What devices sent, what it means, and what of it is missing. */
+export const telemetryRoutes: RoutePlugin = (app, { database: { db }, fleet, config }) => {
+  const factor = factorFor(config.carbon.zone)
+
+  app.get(
+    '/api/v1/devices/:id/windows',
+    {
+      config: { access: 'viewer' },
+      schema: {
+        operationId: 'listWindows',
+        tags,
+        summary: 'Telemetry windows of a device, newest first',
+        params: DeviceParams,
+        querystring: Type.Object({
+          limit: Limit(50),
+          before: At('Epoch milliseconds; windows that end earlier'),
+        }),
+      },
+    },
+    async ({ params: { id }, query: { limit = 50, before } }) => {
+      await requireDevice(id)
+      const windows = await windowsOf(db, id, before, limit)
+      return {
+        items: windows.map(({ start, end, receivedAt, ...window }) => ({
+          ...window,
+          start: toRfc3339(start),
+          end: toRfc3339(end),
+          receivedAt: toRfc3339(receivedAt),
+        })),
+      }
+    },
+  )
+
+  app.get(
+    '/api/v1/devices/:id/completeness',
+    {
+      config: { access: 'viewer' },
+      schema: {
+        operationId: 'getCompleteness',
+        tags,
+        summary: 'Which telemetry of a device is here, which is not, and why',
+        params: DeviceParams,
+      },
+    },
+    async ({ params: { id } }) => {
+      await requireDevice(id)
+      const items = (await completenessOf(db, id)).map(({ firstAt, lastAt, ...entry }) => ({
+        ...entry,
+        firstAt: toRfc3339(firstAt),
+        lastAt: toRfc3339(lastAt),
+      }))
+      return { items }
+    },
+  )
+
+  app.get(
+    '/api/v1/telemetry/events',
+    {
+      config: { access: 'viewer' },
+      schema: {
+        operationId: 'listTelemetryEvents',
+        tags,
+        summary: 'What happened on the devices, newest first',
+        querystring: Type.Object({
+          cursor: PageQuery.cursor,
+          limit: Limit(50),
+          kind: Type.Optional(Type.String({ maxLength: 64 })),
+          deviceId: Type.Optional(Segment),
+        }),
+      },
+    },
+    async ({ query: { limit = 50, cursor, kind, deviceId } }) => {
+      const rows = await eventsOf(db, {
+        kind,
+        deviceId,
+        limit: limit + 1,
+        after: eventKeyOf(fromCursor(cursor)),
+      })
+      const page = pageOf(rows, limit, ({ at, deviceId, session, seq }) =>
+        JSON.stringify([at, deviceId, session, seq]),
+      )
+      return {
+        ...page,
+        items: page.items.map((event) => ({
+          ...event,
+          at: toRfc3339(event.at),
+          receivedAt: toRfc3339(event.receivedAt),
+        })),
+      }
+    },
+  )
+
+  app.get(
+    '/api/v1/drift',
+    {
+      config: { access: 'viewer' },
+      schema: {
+        operationId: 'listDrift',
+        tags,
+        summary: 'A verdict for each device, slot and release, the strongest evidence first',
+        querystring: Type.Object({ limit: Limit(1_000), deviceId: Type.Optional(Segment) }),
+      },
+    },
+    async ({ query: { limit = 1_000, deviceId } }) => {
+      const verdicts = await driftVerdicts(db, { limit, ...(deviceId !== undefined && { deviceId }) })
+      const devices = new Map((await fleet.devices()).map((device) => [device.id, device]))
+      const items = verdicts.map((verdict) => {
+        const device = devices.get(verdict.deviceId)
+        // An old release's verdict stays on record; it is no news of what the device does now.
+        const isRunning =
+          device !== undefined && runningDigest(device, verdict.slot) === verdict.releaseDigest
+        return { ...verdict, isRunning, updatedAt: toRfc3339(verdict.updatedAt) }
+      })
+      return { items }
+    },
+  )
+
+  app.get(
+    '/api/v1/energy',
+    {
+      config: { access: 'viewer' },
+      schema: {
+        operationId: 'getEnergy',
+        tags,
+        summary: 'Joules and grams of CO2e, each with label, coverage and factor',
+        querystring: Type.Object({
+          groupBy: Type.Optional(Type.String({ enum: ['device', 'model', 'version'] })),
+          from: At('Epoch milliseconds, by the devices’ clocks'),
+          to: At('Epoch milliseconds, exclusive'),
+        }),
+      },
+    },
+    async ({ query: { groupBy = 'version', from, to } }) => {
+      const groups = await energyBy(db, groupBy as EnergyGrouping, factor, { from, to })
+      const [total] = await energyBy(db, 'all', factor, { from, to })
+      const items = groups.map(({ key, deviceId, model, version, ...group }: EnergyGroup) => {
+        return { key, deviceId, model, version, ...energyView(group) }
+      })
+      return { items, total: total ? energyView(total) : null, factor }
+    },
+  )
+
+  async function requireDevice(id: string): Promise<void> {
+    if (!(await fleet.device(id))) throw new Refusal('not-found', `no device ${id}`)
+  }
+}
+
+function eventKeyOf(cursor: string | undefined): EventKey | undefined {
+  if (cursor === undefined) return undefined
+  let parts: unknown
+  try {
+    parts = JSON.parse(cursor)
+  } catch {
+    parts = undefined
+  }
+  if (Array.isArray(parts) && parts.length === 4) {
+    const [at, deviceId, session, seq] = parts as unknown[]
+    if (
+      typeof at === 'number' &&
+      typeof deviceId === 'string' &&
+      typeof session === 'string' &&
+      typeof seq === 'number'
+    )
+      return { at, deviceId, session, seq }
+  }
+  throw new Refusal('validation', 'the cursor is not one that this list gave', {
+    errors: [{ parameter: 'cursor', detail: 'must be the nextCursor of an earlier answer' }],
+  })
+}

@@ -1,0 +1,59 @@
+import { toRfc3339 } from '@godwit/protocol/units'
+import type { ApiToken } from '../access/access.ts'
+import type { Device } from '../fleet/device.ts'
+import type { JoinToken } from '../fleet/enrolment.ts'
+import { isListed, type Model, type ModelVersion } from '../registry/model.ts'
+
+/** How things look in answers: times as RFC 3339, and nothing that is for the hub alone. */
+
+export function deviceView(device: Device) {
+  const { id, labels, status, enrolledAt, revokedAt, lastSeenAt, birth, report, directiveVersion } = device
+  return {
+    id,
+    labels,
+    status,
+    enrolledAt: toRfc3339(enrolledAt),
+    ...optionalTimes({ revokedAt, lastSeenAt }),
+    directiveVersion,
+    ...(birth && { birth }),
+    ...(report && { report }),
+  }
+}
+
+export function joinTokenView({ id, labels, usesMax, uses, createdAt, expiresAt, revokedAt }: JoinToken) {
+  const times = {
+    createdAt: toRfc3339(createdAt),
+    expiresAt: toRfc3339(expiresAt),
+    ...optionalTimes({ revokedAt }),
+  }
+  return { id, labels, usesMax, uses, ...times }
+}
+
+export function tokenView({ id, name, role, createdAt, expiresAt, revokedAt, lastUsedAt }: ApiToken) {
+  return {
+    id,
+    name,
+    role,
+    createdAt: toRfc3339(createdAt),
+    ...optionalTimes({ expiresAt, revokedAt, lastUsedAt }),
+  }
+}
+
+export function modelView({ name, description, createdAt }: Model) {
+  return { name, description, createdAt: toRfc3339(createdAt) }
+}
+
+export function versionView(version: ModelVersion) {
+  const { createdAt, listedAt, delistedAt, ...rest } = version
+  return {
+    ...rest,
+    listed: isListed(version),
+    createdAt: toRfc3339(createdAt),
+    ...optionalTimes({ listedAt, delistedAt }),
+  }
+}
+
+function optionalTimes<K extends string>(times: Record<K, number | undefined>): Partial<Record<K, string>> {
+  const known = Object.entries<number | undefined>(times).filter(([, at]) => at !== undefined)
+  return Object.fromEntries(known.map(([name, at]) => [name, toRfc3339(at!)])) as Partial<Record<K, string>>
+}

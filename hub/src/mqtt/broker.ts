@@ -1,0 +1,149 @@
+import type { IncomingMessage } from 'node:http'
+import { type AddressInfo, createServer, type Server } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { Fault } from '@godwit/protocol/fault'
+import { blockBytesMax } from '@godwit/protocol/limits'
+import { parseBlockTopic } from '@godwit/protocol/topics'
+import { Aedes, type AuthenticateError, type Client } from 'aedes'
+import { FrameMeter, metered } from './frame-meter.ts'
+
+export type Outgoing = { topic: string; payload: Uint8Array | string; qos: 0 | 1; retain: boolean }
+export type Incoming = { topic: string; payload: Uint8Array; retain: boolean }
+
+/** `drop`: acknowledged and forgotten, because sending it again would not mend it. `close`: out with the client. */
+export type Admitted = 'take' | 'drop' | 'close'
+
+/** Who may come in and what becomes of what they say. The broker asks and obeys. */
+export type Doorkeeper = {
+  mayConnect(clientId: string, username: string | undefined, password: string | undefined): Promise<boolean>
+  /** Answered only when what was taken is durable: the PUBACK leaves after it. */
+  admit(deviceId: string, packet: Incoming): Promise<Admitted>
+  maySubscribe(deviceId: string, filter: string): boolean
+  gone(deviceId: string): void
+}
+
+/** The port between hub and broker; an external broker would stand here too (design 8). */
+export type Broker = {
+  readonly port: number
+  publish(packet: Outgoing): Promise<void>
+  isConnected(deviceId: string): boolean
+  connectedCount(): number
+  /** Closes the device's connection, if it has one. */
+  kick(deviceId: string): void
+  /** A connection that came another way: a browser's WebSocket. */
+  handle(stream: Duplex, request: IncomingMessage): void
+  stop(): Promise<void>
+}
+
+export const brokerDefaults = {
+  /** With aedes' 100 one frozen subscriber stalled the whole broker (platform reference, hazard 5). */
+  concurrency: 10_000,
+  /** A subscriber that takes nothing for this long is gone. Three times the reference's 5 s, for slow mobile links. */
+  drainTimeout: 15_000,
+  /** Ten seconds for TCP and CONNECT is a long time; a port scanner keeps its socket no longer. */
+  connectTimeout: 10_000,
+  /** Seconds. Absence is noticed after 1.5 times this at the latest; keep-alive 0 ("never") is refused. */
+  keepaliveLimit: 300,
+  /** Ours have at most eight levels. */
+  maxTopicLevels: 10,
+  /** Packets kept before CONNACK. An honest client waits for it. */
+  queueLimit: 16,
+  /** A CONNECT carries a token of at most 1 KiB and a will of at most 1 KiB. */
+  connectBytesMax: 8_192,
+  /** The largest batch (120,000 bytes) with its topic, and AWS IoT Core's own limit. */
+  packetBytesMax: 131_072,
+  /**
+   * Blocks are not promised to anybody: a link that is this far behind misses some and asks again, rather than being
+   * cut off by `drainTimeout` or holding the memory.
+   */
+  blockBacklogBytesMax: 4 * blockBytesMax,
+}
+export type BrokerOptions = { host: string; port: number } & Partial<typeof brokerDefaults>
+
+/** The embedded broker. It keeps nothing that matters: whatever is retained here is published again at every start. */
+export async function startBroker(options: BrokerOptions, door: Doorkeeper): Promise<Broker> {
+  const settings = { ...brokerDefaults, ...options }
+  const { concurrency, drainTimeout, connectTimeout, keepaliveLimit, maxTopicLevels, queueLimit } = settings
+  const aedes = await Aedes.createBroker({
+    ...{ concurrency, drainTimeout, connectTimeout, keepaliveLimit, maxTopicLevels, queueLimit },
+    // Devices' ids are longer than the 23 characters of MQTT 3.1, which some clients still speak.
+    maxClientsIdLength: 64,
+    // Not in `preConnect`: a client refused there gets no CONNACK at all (hazard 13).
+    authenticate(client, username, password, done) {
+      // Nothing is queued for whoever is away: the directive is retained, the spool is the device's (SPEC 2.1).
+      Object.assign(client, { clean: true })
+      door
+        .mayConnect(client.id, username, password?.toString('utf8'))
+        .then(
+          (may) => (may ? done(null, true) : done(refusal(4, 'bad user name or password'), false)),
+          () => done(refusal(3, 'server unavailable'), false),
+        )
+    },
+    authorizePublish(client, packet, done) {
+      if (packet.topic.startsWith('$SYS/')) return done(new Error('$SYS/ topics are reserved'))
+      if (!client) return done(null)
+      const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
+      door.admit(client.id, { topic: packet.topic, payload, retain: packet.retain }).then(
+        (admitted) => {
+          if (admitted === 'close') return done(new Error(`not authorised to publish on ${packet.topic}`))
+          if (admitted === 'drop') Object.assign(packet, { payload: Buffer.alloc(0), retain: false })
+          done(null)
+        },
+        // Not stored, so not acknowledged: the device sends it again.
+        (error) => done(error as Error),
+      )
+    },
+    authorizeSubscribe(client, subscription, done) {
+      done(null, door.maySubscribe(client.id, subscription.topic) ? subscription : null)
+    },
+    authorizeForward(client, packet) {
+      const isBehind = (client.conn as Duplex).writableLength > settings.blockBacklogBytesMax
+      return isBehind && parseBlockTopic(packet.topic) !== undefined ? null : packet
+    },
+  })
+  aedes.on('clientDisconnect', (client) => door.gone(client.id))
+
+  const handle = (stream: Duplex, request?: IncomingMessage) => {
+    aedes.handle(metered(stream, new FrameMeter(settings.connectBytesMax, settings.packetBytesMax)), request)
+  }
+  const server = createServer({ noDelay: true }, (socket) => handle(socket))
+  const port = await listen(server, options)
+  const clientOf = (deviceId: string) => clientsOf(aedes)[deviceId]
+  return {
+    port,
+    handle,
+    publish: ({ topic, payload, qos, retain }) =>
+      new Promise((resolve, reject) => {
+        const bytes = typeof payload === 'string' ? Buffer.from(payload) : Buffer.from(payload)
+        const packet = { cmd: 'publish', topic, payload: bytes, qos, retain, dup: false } as const
+        aedes.publish(packet, (error) => (error ? reject(error) : resolve()))
+      }),
+    isConnected: (deviceId) => clientOf(deviceId) !== undefined,
+    connectedCount: () => aedes.connectedClients,
+    kick: (deviceId) => clientOf(deviceId)?.close(),
+    async stop() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      await new Promise<void>((resolve) => aedes.close(resolve))
+      await closed
+    },
+  }
+}
+
+function refusal(returnCode: 3 | 4, message: string): AuthenticateError {
+  return Object.assign(new Error(message), { returnCode }) as AuthenticateError
+}
+
+/** Not in aedes' types, though its documentation names it. */
+function clientsOf(aedes: Aedes): Record<string, Client | undefined> {
+  return (aedes as unknown as { clients: Record<string, Client | undefined> }).clients
+}
+
+function listen(server: Server, { host, port }: { host: string; port: number }): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause) => {
+      const message = `MQTT cannot listen on ${host}:${port}: ${cause.message}`
+      reject(new Fault('cannot-listen', message, { cause }))
+    })
+    server.listen(port, host, () => resolve((server.address() as AddressInfo).port))
+  })
+}

@@ -1,0 +1,40 @@
+import type { Db } from './database.ts'
+
+export type StoredMetadata = { role: string; version: number; bytes: Uint8Array }
+
+/** Documents are stored as text: signed JSON is UTF-8 by definition, and the bytes come back as they were. */
+export async function insertMetadata(
+  db: Db,
+  { role, version, bytes }: StoredMetadata,
+  storedAt: number,
+): Promise<void> {
+  const document = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  await db.insertInto('metadata').values({ role, version, document, stored_at: storedAt }).execute()
+}
+
+export async function metadataOf(db: Db, role: string, version: number): Promise<StoredMetadata | undefined> {
+  const one = db.selectFrom('metadata').selectAll().where('role', '=', role).where('version', '=', version)
+  const row = await one.executeTakeFirst()
+  return row && { role, version: row.version, bytes: new TextEncoder().encode(row.document) }
+}
+
+export async function newestMetadata(db: Db, role: string): Promise<StoredMetadata | undefined> {
+  const all = db.selectFrom('metadata').selectAll().where('role', '=', role)
+  const row = await all.orderBy('version', 'desc').limit(1).executeTakeFirst()
+  return row && { role, version: row.version, bytes: new TextEncoder().encode(row.document) }
+}
+
+export async function allMetadata(db: Db, role: string): Promise<StoredMetadata[]> {
+  const rows = await db
+    .selectFrom('metadata')
+    .selectAll()
+    .where('role', '=', role)
+    .orderBy('version')
+    .execute()
+  return rows.map((row) => ({ role, version: row.version, bytes: new TextEncoder().encode(row.document) }))
+}
+
+/** Timestamps and snapshots that nothing names any more; roots and targets are kept as the record. */
+export async function deleteMetadataBefore(db: Db, role: string, version: number): Promise<void> {
+  await db.deleteFrom('metadata').where('role', '=', role).where('version', '<', version).execute()
+}

@@ -1,0 +1,69 @@
+import type { Db } from '../store/database.ts'
+
+type Job<I, O> = { input: I; resolve: (output: O) => void; reject: (error: unknown) => void }
+type Transact = <T>(work: (trx: Db) => Promise<T>) => Promise<T>
+
+/**
+ * One commit for all that came within a moment: a commit is an fsync, and a thousand devices would ask for a thousand.
+ * Everybody is answered after the commit. One that fails is done again alone, so that it takes nobody with it.
+ */
+export class GroupCommit<I, O> {
+  readonly #transact: Transact
+  readonly #work: (trx: Db, inputs: readonly I[]) => Promise<O[]>
+  readonly #waitMs: number
+  #waiting: Job<I, O>[] = []
+  #timer: NodeJS.Timeout | undefined
+  #busy: Promise<void> = Promise.resolve()
+
+  /** @param waitMs how long the first one waits for company; integer milliseconds */
+  constructor(transact: Transact, work: (trx: Db, inputs: readonly I[]) => Promise<O[]>, waitMs: number) {
+    this.#transact = transact
+    this.#work = work
+    this.#waitMs = waitMs
+  }
+
+  add(input: I): Promise<O> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ input, resolve, reject })
+      this.#timer ??= setTimeout(() => void this.flush(), this.#waitMs)
+    })
+  }
+
+  /** Commits what waits now; comes back when all that was added so far is answered. */
+  flush(): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    // The jobs are taken when their turn comes, so that a slow commit makes the next group larger, not the queue longer.
+    this.#busy = this.#busy.then(() => this.#commit())
+    return this.#busy
+  }
+
+  async #commit(): Promise<void> {
+    const jobs = this.#waiting
+    this.#waiting = []
+    if (jobs.length === 0) return
+    try {
+      const outputs = await this.#transact((trx) =>
+        this.#work(
+          trx,
+          jobs.map(({ input }) => input),
+        ),
+      )
+      jobs.forEach((job, i) => {
+        job.resolve(outputs[i]!)
+      })
+    } catch (error) {
+      if (jobs.length === 1) jobs[0]!.reject(error)
+      else for (const job of jobs) await this.#commitAlone(job)
+    }
+  }
+
+  async #commitAlone({ input, resolve, reject }: Job<I, O>): Promise<void> {
+    try {
+      const [output] = await this.#transact((trx) => this.#work(trx, [input]))
+      resolve(output!)
+    } catch (error) {
+      reject(error)
+    }
+  }
+}

@@ -1,0 +1,261 @@
+import type { EventRecord, HealthRecord, WindowRecord } from '@godwit/protocol/messages/telemetry'
+import type { Stream } from '@godwit/protocol/topics'
+import type { EpochMs } from '@godwit/protocol/units'
+import type { Db } from '../store/database.ts'
+import type { Range } from './ranges.ts'
+
+export type StreamKey = { deviceId: string; session: string; stream: Stream }
+
+/** Counters of one stream of one session. */
+export type StreamState = {
+  /** Everything up to here is stored or accounted for. */
+  contiguous: number
+  highest: number
+  stored: number
+  duplicates: number
+  dropped: number
+  forgotten: number
+  firstAt: EpochMs
+  lastAt: EpochMs
+}
+
+/**
+ * Why a range was never stored. `spool_full`: the device dropped it and said so. `forgotten`: it was let go before this
+ * hub first heard of the session. `never_arrived`: the device no longer holds it, and nobody knows why.
+ */
+export const lossReasons = ['spool_full', 'forgotten', 'never_arrived'] as const
+export type LossReason = (typeof lossReasons)[number]
+export type Loss = { range: Range; reason: LossReason }
+
+const recordTables = { window: 'window_record', event: 'event_record', health: 'health_record' } as const
+
+function keyColumns({ deviceId, session, stream }: StreamKey) {
+  return { device_id: deviceId, session, stream }
+}
+
+export async function streamState(db: Db, key: StreamKey): Promise<StreamState | undefined> {
+  const row = await db
+    .selectFrom('stream_state')
+    .selectAll()
+    .where('device_id', '=', key.deviceId)
+    .where('session', '=', key.session)
+    .where('stream', '=', key.stream)
+    .executeTakeFirst()
+  return row && stateOfRow(row)
+}
+
+export async function streamsOf(db: Db, deviceId: string): Promise<(StreamKey & StreamState)[]> {
+  const rows = await db
+    .selectFrom('stream_state')
+    .selectAll()
+    .where('device_id', '=', deviceId)
+    .orderBy('first_at', 'desc')
+    .orderBy('stream')
+    .execute()
+  return rows.map((row) => ({ deviceId, session: row.session, stream: row.stream as Stream, ...stateOfRow(row) }))
+}
+
+type StateRow = {
+  contiguous: number
+  highest: number
+  stored: number
+  duplicates: number
+  dropped: number
+  forgotten: number
+  first_at: number
+  last_at: number
+}
+
+function stateOfRow(row: StateRow): StreamState {
+  const { contiguous, highest, stored, duplicates, dropped, forgotten, first_at: firstAt, last_at: lastAt } = row
+  return { contiguous, highest, stored, duplicates, dropped, forgotten, firstAt, lastAt }
+}
+
+export async function saveStreamState(db: Db, key: StreamKey, state: StreamState): Promise<void> {
+  const { firstAt: first_at, lastAt: last_at, ...counters } = state
+  await db
+    .insertInto('stream_state')
+    .values({ ...keyColumns(key), ...counters, first_at, last_at })
+    .onConflict((conflict) =>
+      conflict.columns(['device_id', 'session', 'stream']).doUpdateSet({ ...counters, last_at }),
+    )
+    .execute()
+}
+
+export async function losses(db: Db, key: StreamKey): Promise<Loss[]> {
+  const rows = await db
+    .selectFrom('dropped_range')
+    .select(['first', 'last', 'reason'])
+    .where('device_id', '=', key.deviceId)
+    .where('session', '=', key.session)
+    .where('stream', '=', key.stream)
+    .orderBy('first')
+    .execute()
+  return rows.map(({ first, last, reason }) => ({ range: [first, last], reason: reason as LossReason }))
+}
+
+/** Replaces the stream's list: ranges grow, shrink and join as the device says more. */
+export async function saveLosses(db: Db, key: StreamKey, all: readonly Loss[]): Promise<void> {
+  await db
+    .deleteFrom('dropped_range')
+    .where('device_id', '=', key.deviceId)
+    .where('session', '=', key.session)
+    .where('stream', '=', key.stream)
+    .execute()
+  if (all.length === 0) return
+  const rows = all.map(({ range: [first, last], reason }) => ({ ...keyColumns(key), first, last, reason }))
+  await db.insertInto('dropped_range').values(rows).execute()
+}
+
+/** Stored or refused sequence numbers in a range, in order; at most `limit`. */
+export async function seqsIn(db: Db, key: StreamKey, [first, last]: Range, limit: number): Promise<number[]> {
+  const stored = await db
+    .selectFrom(recordTables[key.stream])
+    .select('seq')
+    .where('device_id', '=', key.deviceId)
+    .where('session', '=', key.session)
+    .where('seq', '>=', first)
+    .where('seq', '<=', last)
+    .orderBy('seq')
+    .limit(limit)
+    .execute()
+  const rejected = await db
+    .selectFrom('rejected_record')
+    .select('seq')
+    .where('device_id', '=', key.deviceId)
+    .where('session', '=', key.session)
+    .where('stream', '=', key.stream)
+    .where('seq', '>=', first)
+    .where('seq', '<=', last)
+    .orderBy('seq')
+    .limit(limit)
+    .execute()
+  const seqs = [...stored, ...rejected].map(({ seq }) => seq)
+  return [...new Set(seqs)].sort((a, b) => a - b).slice(0, limit)
+}
+
+export async function insertRejected(
+  db: Db,
+  key: StreamKey,
+  records: readonly { seq: number; detail: string }[],
+  at: EpochMs,
+): Promise<void> {
+  if (records.length === 0) return
+  const rows = records.map(({ seq, detail }) => ({ ...keyColumns(key), seq, received_at: at, detail }))
+  await db
+    .insertInto('rejected_record')
+    .values(rows)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+}
+
+type Numbered<T> = { seq: number; body: T }
+
+export async function insertWindows(
+  db: Db,
+  { deviceId, session }: StreamKey,
+  records: readonly Numbered<WindowRecord>[],
+  at: EpochMs,
+): Promise<void> {
+  if (records.length === 0) return
+  const rows = records.map(({ seq, body }) => ({
+    device_id: deviceId,
+    session,
+    seq,
+    received_at: at,
+    slot: body.slot,
+    model: body.model,
+    version: body.version,
+    release_digest: body.releaseDigest,
+    start_at: body.start,
+    end_at: body.end,
+    readings: body.readings,
+    inferences: body.inferences,
+    errors: body.errors,
+    warm_up: body.warmUp,
+    anomalies: body.anomalies,
+    latency_json: JSON.stringify(body.latency),
+    drift_json: JSON.stringify(body.drift),
+    energy_joules: body.energy?.joules ?? null,
+    energy_idle_joules: body.energy?.idleShareJoules ?? null,
+    energy_unattributed_joules: body.energy?.unattributedJoules ?? null,
+    energy_label: body.energy?.label ?? null,
+    energy_source: body.energy?.source ?? null,
+    energy_coverage: body.energy?.coverage ?? null,
+    energy_sigma: body.energy?.sigmaFactor ?? null,
+    cpu_ms: body.energy?.cpuMs ?? null,
+  }))
+  await db
+    .insertInto('window_record')
+    .values(rows)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+}
+
+export async function insertEvents(
+  db: Db,
+  { deviceId, session }: StreamKey,
+  records: readonly Numbered<EventRecord>[],
+  at: EpochMs,
+): Promise<void> {
+  if (records.length === 0) return
+  const rows = records.map(({ seq, body }) => ({
+    device_id: deviceId,
+    session,
+    seq,
+    received_at: at,
+    at: body.at,
+    kind: body.kind,
+    key: body.key,
+    slot: body.slot ?? null,
+    release_digest: body.releaseDigest ?? null,
+    severity: body.severity,
+    detail_json: JSON.stringify(body.detail),
+  }))
+  await db
+    .insertInto('event_record')
+    .values(rows)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+}
+
+export async function insertHealth(
+  db: Db,
+  { deviceId, session }: StreamKey,
+  records: readonly Numbered<HealthRecord>[],
+  at: EpochMs,
+): Promise<void> {
+  if (records.length === 0) return
+  const rows = records.map(({ seq, body }) => ({
+    device_id: deviceId,
+    session,
+    seq,
+    received_at: at,
+    at: body.at,
+    body_json: JSON.stringify(body),
+  }))
+  await db
+    .insertInto('health_record')
+    .values(rows)
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+}
+
+/** What drift needs of the windows in a range, in the order of their sequence. */
+export async function driftOfWindows(db: Db, { deviceId, session }: StreamKey, [first, last]: Range, limit: number) {
+  const rows = await db
+    .selectFrom('window_record')
+    .select(['seq', 'slot', 'model', 'version', 'release_digest', 'drift_json'])
+    .where('device_id', '=', deviceId)
+    .where('session', '=', session)
+    .where('seq', '>=', first)
+    .where('seq', '<=', last)
+    .orderBy('seq')
+    .limit(limit)
+    .execute()
+  return rows.map(({ release_digest: releaseDigest, drift_json, ...rest }) => ({
+    ...rest,
+    releaseDigest,
+    drift: JSON.parse(drift_json) as WindowRecord['drift'],
+  }))
+}

@@ -1,0 +1,170 @@
+import type { Directive, SlotGoal } from '@godwit/protocol/messages/directive'
+import { canonicalText } from '@godwit/protocol/trust/canonical'
+import { encodeEnvelope, signDocument } from '@godwit/protocol/trust/envelope'
+import { keyOfSeed } from '@godwit/protocol/trust/key'
+import { toRfc3339 } from '@godwit/protocol/units'
+import type { Clock } from '../clock.ts'
+import type { HubConfig } from '../config.ts'
+import type { Device } from '../fleet/device.ts'
+import { Listeners } from '../listeners.ts'
+import type { Database, Db } from '../store/database.ts'
+import { deviceById, saveDirectiveVersion } from '../store/device-store.ts'
+import {
+  deleteGoal,
+  devicesWithDirectiveEndingBefore,
+  goalsOfDevice,
+  insertDirective,
+  newestDirective,
+  type StoredGoal,
+  saveGoal,
+} from '../store/directive-store.ts'
+import type { Audit } from './audit.ts'
+
+export type GoalOptions = {
+  /** Who wanted it, for the record. */
+  who: string
+  /** Length of telemetry windows, integer milliseconds; absent: the config's. */
+  windowMs?: number
+}
+
+/** The signed goal state of each device. */
+export type Directives = {
+  /**
+   * Sets what one slot of these devices shall hold, and signs a new directive for each: one transaction, then the
+   * listeners. A goal that is already set changes nothing, so that a step repeated after a crash does no harm;
+   * `force` always makes a new directive. Answers the directive version of each device that exists and is not revoked.
+   */
+  setGoal(
+    deviceIds: readonly string[],
+    slot: string,
+    goal: SlotGoal,
+    options: GoalOptions,
+  ): Promise<Map<string, number>>
+  removeGoal(deviceIds: readonly string[], slot: string, options: GoalOptions): Promise<Map<string, number>>
+  /** What the device shall hold, by slot. */
+  goalsOf(deviceId: string): Promise<Record<string, SlotGoal>>
+  /** The envelope to publish; undefined before the first goal. */
+  current(deviceId: string): Promise<Uint8Array | undefined>
+  /** Signs again, with a new version, what would expire within half its life. Answers how many. */
+  reissueExpiring(now: number): Promise<number>
+  /** A device has a new directive, and it is committed. */
+  onDirective(listener: (deviceId: string) => void): () => void
+}
+
+type Around = {
+  database: Database
+  clock: Clock
+  audit: Audit
+  config: Pick<HubConfig, 'fleet' | 'directive' | 'telemetry'>
+  directorSeed: Uint8Array
+  listenerFailed: (error: unknown) => void
+}
+/** Changes one device's goals; false when there was nothing to change. */
+type Change = (trx: Db, device: Device) => Promise<boolean>
+
+export function createDirectives(around: Around): Directives {
+  const { database, clock, audit, config, directorSeed, listenerFailed } = around
+  const { db, transaction } = database
+  const issued = new Listeners<[string]>(listenerFailed)
+  const director = keyOfSeed(directorSeed)
+
+  async function issue(trx: Db, device: Device): Promise<number> {
+    const now = clock()
+    const version = device.directiveVersion + 1
+    const expiresAt = now + config.directive.expiresMs
+    const goals = await goalsOfDevice(trx, device.id)
+    const directive: Directive = {
+      _type: 'directive',
+      specVersion: 1,
+      fleet: config.fleet,
+      deviceId: device.id,
+      version,
+      issued: toRfc3339(now),
+      expires: toRfc3339(expiresAt),
+      slots: Object.fromEntries(goals.map((goal) => [goal.slot, asSigned(goal, device)])),
+      telemetry: { windowMs: shortestWindow(goals) ?? config.telemetry.windowMs },
+    }
+    const envelope = new TextDecoder().decode(encodeEnvelope(signDocument(directive, directorSeed, director)))
+    await insertDirective(trx, { deviceId: device.id, version, envelope, issuedAt: now, expiresAt })
+    await saveDirectiveVersion(trx, device.id, version)
+    return version
+  }
+
+  async function changeAll(deviceIds: readonly string[], change: Change): Promise<Map<string, number>> {
+    const versions = new Map<string, number>()
+    const changed: string[] = []
+    await transaction(async (trx) => {
+      for (const id of deviceIds) {
+        const device = await deviceById(trx, id)
+        if (!device || device.revokedAt !== undefined) continue
+        const isChanged = await change(trx, device)
+        versions.set(id, isChanged ? await issue(trx, device) : device.directiveVersion)
+        if (isChanged) changed.push(id)
+      }
+    })
+    for (const id of changed) issued.tell(id)
+    return versions
+  }
+
+  return {
+    setGoal: (deviceIds, slot, goal, { who, windowMs }) =>
+      changeAll(deviceIds, async (trx, device) => {
+        const held = (await goalsOfDevice(trx, device.id)).find((g) => g.slot === slot)
+        const { force, ...wanted } = goal
+        if (held && !force && isSame(held, wanted, windowMs)) return false
+        const stored: StoredGoal = {
+          slot,
+          goal: wanted,
+          ...(windowMs !== undefined && { windowMs }),
+          ...(force && { forcedAt: device.directiveVersion + 1 }),
+        }
+        await saveGoal(trx, device.id, stored, { who, at: clock() })
+        const detail = { slot, model: goal.model, version: goal.version, force: force ?? false }
+        await audit.append(trx, { who, action: 'goal.set', subject: device.id, detail })
+        return true
+      }),
+
+    removeGoal: (deviceIds, slot, { who }) =>
+      changeAll(deviceIds, async (trx, device) => {
+        if (!(await deleteGoal(trx, device.id, slot))) return false
+        await audit.append(trx, { who, action: 'goal.remove', subject: device.id, detail: { slot } })
+        return true
+      }),
+
+    async goalsOf(deviceId) {
+      const goals = await goalsOfDevice(db, deviceId)
+      return Object.fromEntries(goals.map(({ slot, goal }) => [slot, goal]))
+    },
+
+    async current(deviceId) {
+      const envelope = await newestDirective(db, deviceId)
+      return envelope === undefined ? undefined : new TextEncoder().encode(envelope)
+    },
+
+    async reissueExpiring(now) {
+      const ending = await devicesWithDirectiveEndingBefore(db, now + config.directive.expiresMs / 2)
+      return (await changeAll(ending, async () => true)).size
+    },
+
+    onDirective: (listener) => issued.add(listener),
+  }
+}
+
+/** A device has one window length: the shortest that somebody asked for. */
+function shortestWindow(goals: readonly StoredGoal[]): number | undefined {
+  const asked = goals.flatMap(({ windowMs }) => windowMs ?? [])
+  return asked.length > 0 ? Math.min(...asked) : undefined
+}
+
+function isSame(held: StoredGoal, wanted: SlotGoal, windowMs: number | undefined): boolean {
+  return held.windowMs === windowMs && canonicalText(held.goal) === canonicalText(wanted)
+}
+
+/**
+ * `force` stays in every directive until the device has answered the one that it came in, because a device that was
+ * away sees only the newest. Afterwards it goes, or the next change would try the quarantined release once more.
+ */
+function asSigned({ slot, goal, forcedAt }: StoredGoal, device: Device): SlotGoal {
+  const answered = device.report?.slots[slot]?.answered ?? 0
+  return forcedAt !== undefined && answered < forcedAt ? { ...goal, force: true } : goal
+}

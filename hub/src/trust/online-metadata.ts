@@ -1,0 +1,50 @@
+import { sha256Hex } from '@godwit/protocol/release/blocks'
+import { encodeEnvelope, signDocument } from '@godwit/protocol/trust/envelope'
+import { keyOfSeed } from '@godwit/protocol/trust/key'
+import { type Snapshot, specVersion, type Timestamp } from '@godwit/protocol/trust/metadata'
+import { toRfc3339 } from '@godwit/protocol/units'
+
+export type Life = { now: number; expiresMs: number }
+
+/** Names the targets version that is current, with length and digest. */
+export function signedSnapshot(
+  version: number,
+  targets: { version: number; bytes: Uint8Array },
+  life: Life,
+  seed: Uint8Array,
+): Uint8Array {
+  const snapshot: Snapshot = {
+    _type: 'snapshot',
+    spec_version: specVersion,
+    version,
+    expires: expiryOf(life),
+    meta: { 'targets.json': describe(targets) },
+  }
+  return encodeEnvelope(signDocument(snapshot, seed, keyOfSeed(seed)))
+}
+
+/** The one document that is fetched without knowing its version: short-lived, so that nobody can freeze a fleet long. */
+export function signedTimestamp(
+  version: number,
+  snapshot: { version: number; bytes: Uint8Array },
+  life: Life,
+  seed: Uint8Array,
+): Uint8Array {
+  const timestamp: Timestamp = {
+    _type: 'timestamp',
+    spec_version: specVersion,
+    version,
+    expires: expiryOf(life),
+    meta: { 'snapshot.json': describe(snapshot) },
+  }
+  return encodeEnvelope(signDocument(timestamp, seed, keyOfSeed(seed)))
+}
+
+function describe({ version, bytes }: { version: number; bytes: Uint8Array }) {
+  return { version, length: bytes.length, hashes: { sha256: sha256Hex(bytes) } }
+}
+
+/** TUF's dates have whole seconds, and some clients insist on it. */
+function expiryOf({ now, expiresMs }: Life): string {
+  return toRfc3339(Math.floor((now + expiresMs) / 1_000) * 1_000).replace('.000Z', 'Z')
+}

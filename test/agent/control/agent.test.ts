@@ -1,0 +1,298 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { Device } from './support/device.ts'
+import { deviceId, FakeHub, quickProbation } from './support/fake-hub.ts'
+
+let hub: FakeHub
+let device: Device
+
+beforeEach(async () => {
+  hub = await FakeHub.start()
+})
+
+afterEach(async () => {
+  await device?.remove()
+  await hub.stop()
+})
+
+async function started(change: Record<string, unknown> = {}): Promise<void> {
+  device = new Device(hub, change)
+  await device.start()
+}
+
+/** Readings that windows cover, in the order of the source: gaps and repetitions would show. */
+function isSeamless(): boolean {
+  const spans = hub.windows.map(({ start, end }) => [start, end] as const).sort((a, b) => a[0] - b[0])
+  return spans.every(([start], i) => start === (i === 0 ? 0 : spans[i - 1]![1]))
+}
+
+describe('a deployment', () => {
+  test('a device joins, proves a release, serves it, and reports it committed with proof', async () => {
+    const goal = hub.publishRelease('1.0.0')
+    const version = hub.direct(goal)
+    await started()
+    await hub.ended(version)
+    expect(hub.slot).toMatchObject({ phase: 'committed', code: 'ok', answered: version })
+    expect(hub.slot?.active).toMatchObject({
+      version: '1.0.0',
+      releaseDigest: goal.releaseDigest,
+      executionProvider: 'cpu',
+    })
+    expect(hub.states[0]).toMatchObject({ status: 'online' })
+    expect(hub.births).toHaveLength(1)
+    expect(hub.windows[0]?.energy?.source).toBeTruthy()
+  })
+
+  test('a swap loses no reading and repeats none', async () => {
+    await started()
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    await hub.ended(hub.direct(hub.publishRelease('2')))
+    await hub.until(() => hub.windows.filter(({ version }) => version === '2').length > 3)
+    expect(isSeamless()).toBe(true)
+    expect(hub.slot?.lastKnownGood?.version).toBe('1')
+    expect(hub.duplicates).toBe(0)
+  })
+
+  test.each([
+    ['wrong answers', { test: 'wrong' }, 'selftest_accuracy'],
+    ['a load that fails', { load: 'fail' }, 'selftest_load'],
+    ['a crash while it loads', { load: 'crash' }, 'selftest_crash'],
+    ['a segmentation fault in the self-test', { test: 'crash' }, 'selftest_crash'],
+    ['an endless loop in the self-test', { test: 'hang' }, 'selftest_timeout'],
+    ['more memory than the cage allows', { load: 'eat' }, 'selftest_memory'],
+  ])('a candidate with %s never takes over', async (_name, behaviour, code) => {
+    await started({ runner: { selfTestMsMax: 1_500, loadMsMax: 5_000, memoryBytesMax: 200 * 2 ** 20 } })
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    await hub.ended(hub.direct(hub.publishRelease('2', { behaviour })))
+    expect(hub.slot).toMatchObject({ phase: 'refused', code })
+    expect(hub.slot?.active?.version).toBe('1')
+    expect(hub.reports.at(-1)?.quarantine).toHaveLength(1)
+    const seen = hub.windows.length
+    await hub.until(() => hub.windows.length > seen + 2)
+    expect(isSeamless()).toBe(true)
+  })
+
+  test('a candidate slower than it promised is refused', async () => {
+    await started()
+    await hub.ended(hub.direct(hub.publishRelease('1', { behaviour: { p95Micros: 900 }, p95Micros: 800 })))
+    expect(hub.slot).toMatchObject({ phase: 'refused', code: 'selftest_latency' })
+  })
+
+  test.each([
+    ['crashes', { crashAfterWindows: 1 }, 'probation_crash'],
+    ['fails its inferences', { errors: true }, 'probation_error_rate'],
+  ])('a release that %s on probation is rolled back', async (_name, behaviour, code) => {
+    await started()
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    await hub.ended(hub.direct(hub.publishRelease('2', { behaviour })))
+    expect(hub.slot).toMatchObject({ phase: 'rolled_back', code, active: { version: '1' } })
+    const seen = hub.windows.length
+    await hub.until(() => hub.windows.length > seen + 2 && hub.windows.at(-1)?.version === '1')
+  })
+
+  test('a quarantined release is refused at once, and tried again when forced', async () => {
+    await started()
+    const bad = hub.publishRelease('1', { behaviour: { test: 'wrong' } })
+    await hub.ended(hub.direct(bad))
+    await hub.ended(hub.direct(bad))
+    expect(hub.slot?.code).toBe('quarantined')
+    await hub.ended(hub.direct({ ...bad, force: true }))
+    expect(hub.slot?.code).toBe('selftest_accuracy')
+  })
+
+  test('going back to an older release is a deployment like any other', async () => {
+    await started()
+    const first = hub.publishRelease('1')
+    await hub.ended(hub.direct(first))
+    await hub.ended(hub.direct(hub.publishRelease('2')))
+    await hub.ended(hub.direct(first))
+    expect(hub.slot).toMatchObject({
+      phase: 'committed',
+      active: { version: '1' },
+      lastKnownGood: { version: '2' },
+    })
+  })
+
+  test('a newer directive supersedes a download, and the half of it is tidied away', async () => {
+    await started({ download: { via: 'mqtt' } })
+    const large = hub.publishRelease('1', { paddingBytes: 1_000_000 })
+    hub.tamper = (_blob, index, bytes) => (index > 3 ? undefined : bytes)
+    hub.direct(large)
+    await hub.until(() => hub.blockRequests.some(({ blocks }) => blocks.length > 4))
+    await hub.ended(hub.direct(hub.publishRelease('2')))
+    expect(hub.slot).toMatchObject({ phase: 'committed', active: { version: '2' } })
+    expect(readdirSync(join(device.stateDir, 'blobs')).filter((name) => name.endsWith('.part'))).toEqual([])
+  })
+
+  test('a device that cannot run the release says why', async () => {
+    await started()
+    await hub.ended(hub.direct(hub.publishRelease('1', { arch: ['s390x'] })))
+    expect(hub.slot).toMatchObject({ phase: 'refused', code: 'unsupported_arch' })
+  })
+
+  test('a goal for a slot that is not there is answered', async () => {
+    await started()
+    hub.direct(hub.publishRelease('1'), { slot: 'attic' })
+    await hub.until(() => hub.reports.at(-1)?.slots['attic'] !== undefined)
+    expect(hub.reports.at(-1)?.slots['attic']).toMatchObject({ phase: 'refused', code: 'malformed' })
+  })
+})
+
+describe('downloads', () => {
+  test('blocks over MQTT that do not come are asked for again', async () => {
+    await started({ download: { via: 'mqtt' } })
+    const lost = new Set<string>()
+    hub.tamper = (blob, index, bytes) => {
+      const name = `${blob}/${index}`
+      if (index % 2 === 0 || lost.has(name)) return bytes
+      lost.add(name)
+      return undefined
+    }
+    await hub.ended(hub.direct(hub.publishRelease('1', { paddingBytes: 400_000 })))
+    expect(hub.slot).toMatchObject({ phase: 'committed' })
+    expect(lost.size).toBe(3)
+    expect(hub.httpRequests.filter((url) => url.startsWith('/blobs'))).toEqual([])
+  })
+
+  test.each(['mqtt', 'http', 'auto'])(
+    'a release tampered with on the way over %s is refused before it loads',
+    async (via) => {
+      await started({ download: { via } })
+      await hub.ended(hub.direct(hub.publishRelease('1')))
+      hub.tamper = (_blob, index, bytes) => (index === 1 ? Buffer.from(bytes.fill(7)) : bytes)
+      await hub.ended(hub.direct(hub.publishRelease('2', { paddingBytes: 100_000 })))
+      expect(hub.slot).toMatchObject({ phase: 'refused', code: 'integrity', active: { version: '1' } })
+    },
+  )
+
+  test('stopped in the middle, a download goes on where it was', async () => {
+    await started({ download: { via: 'mqtt' } })
+    hub.tamper = (_blob, index, bytes) => (index >= 16 ? undefined : bytes)
+    const version = hub.direct(hub.publishRelease('1', { paddingBytes: 2_000_000 }))
+    await hub.until(() => hub.blockRequests.some(({ blocks }) => blocks[0]!.index >= 16))
+    await device.stop()
+    hub.blockRequests.length = 0
+    hub.tamper = (_blob, _index, bytes) => bytes
+    await device.start()
+    await hub.ended(version)
+    expect(hub.slot).toMatchObject({ phase: 'committed' })
+    const asked = hub.blockRequests
+      .filter(({ blocks }) => blocks.length > 1)
+      .flatMap(({ blocks }) => blocks.map((b) => b.index))
+    expect(Math.min(...asked)).toBe(16)
+  })
+
+  test('without HTTP, auto takes MQTT', async () => {
+    hub.offersHttp = false
+    await started()
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    expect(hub.slot?.phase).toBe('committed')
+    expect(hub.blockRequests.length).toBeGreaterThan(0)
+  })
+})
+
+describe('trust', () => {
+  test('a release that no publisher listed is refused', async () => {
+    await started()
+    await hub.ended(hub.direct(hub.publishRelease('1', { listed: false })))
+    expect(hub.slot).toMatchObject({ phase: 'refused', code: 'not_listed' })
+  })
+
+  test('a directive for another device changes nothing and raises an alarm', async () => {
+    await started()
+    hub.direct(hub.publishRelease('1'), { deviceId: 'd2' })
+    await hub.until(() => hub.events.some(({ kind }) => kind === 'directive_refused'))
+    expect(hub.events.find(({ kind }) => kind === 'directive_refused')?.detail['code']).toBe('wrong_device')
+    expect(hub.slot?.phase).toBe('idle')
+    expect(deviceId).toBe('d1')
+  })
+
+  test('an old directive is refused after a newer one', async () => {
+    await started()
+    const first = hub.publishRelease('1')
+    hub.direct(first)
+    await hub.ended(hub.direct(hub.publishRelease('2')))
+    hub.direct(first, { version: 1 })
+    await hub.until(() => hub.events.some(({ kind }) => kind === 'directive_refused'))
+    expect(hub.events.find(({ kind }) => kind === 'directive_refused')?.detail['code']).toBe(
+      'rollback_refused',
+    )
+    expect(hub.slot?.active?.version).toBe('2')
+  })
+})
+
+describe('outages and restarts', () => {
+  test('what was measured without a link arrives afterwards, once', async () => {
+    await started()
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    const before = hub.windows.length
+    await hub.cut()
+    await new Promise((resolve) => setTimeout(resolve, 800))
+    await hub.reconnect()
+    await hub.until(() => hub.windows.length > before + 6)
+    expect(isSeamless()).toBe(true)
+    expect(hub.births.length).toBeGreaterThan(1)
+    expect(hub.births.at(-1)!.connection).toBeGreaterThan(hub.births[0]!.connection)
+  })
+
+  test('a restart serves the same release from the same reading on', async () => {
+    await started()
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    await device.stop()
+    expect(hub.states.at(-1)?.status).toBe('offline')
+    const before = hub.windows.length
+    await device.start()
+    await hub.until(() => hub.windows.length > before + 3)
+    expect(isSeamless()).toBe(true)
+    expect(hub.duplicates).toBe(0)
+  })
+
+  test('a damaged database is put aside, and the device serves what its pointer file names', async () => {
+    await started()
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    await device.stop()
+    const path = join(device.stateDir, 'agent.db')
+    writeFileSync(path, Buffer.alloc(readFileSync(path).length, 0x5a))
+    const before = hub.reports.length
+    await device.start()
+    await hub.until(() => hub.reports.length > before && hub.slot?.active?.version === '1')
+    expect(readdirSync(device.stateDir).some((name) => name.startsWith('agent.db.damaged-'))).toBe(true)
+    await hub.until(() => hub.events.some(({ kind }) => kind === 'state_rebuilt'))
+  })
+
+  test('an active release that no longer loads gives way to the last known good', async () => {
+    await started()
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    const second = hub.publishRelease('2')
+    await hub.ended(hub.direct(second))
+    await device.stop()
+    const model = join(device.stateDir, 'releases', second.releaseDigest, 'bundle', 'model.json')
+    expect(existsSync(model)).toBe(true)
+    writeFileSync(`${model}.new`, '{}')
+    const { renameSync } = await import('node:fs')
+    renameSync(`${model}.new`, model)
+    await device.start()
+    await hub.until(() => hub.slot?.phase === 'rolled_back')
+    expect(hub.slot).toMatchObject({ code: 'integrity', active: { version: '1' } })
+  })
+
+  test('without an ack nothing is forgotten', async () => {
+    hub.answersAcks = false
+    await started()
+    await hub.ended(hub.direct({ ...hub.publishRelease('1'), probation: quickProbation }))
+    const first = hub.records.window.size
+    hub.answersAcks = true
+    await hub.cut()
+    await hub.reconnect()
+    await hub.until(() => hub.records.window.size > first)
+    expect(isSeamless()).toBe(true)
+  })
+
+  test('a message that makes the broker hang up is left out, and the rest gets through', async () => {
+    await started()
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    hub.refusesPublish = (topic) => topic.endsWith('/t/window')
+    await hub.until(() => hub.events.some(({ kind }) => kind === 'publish_refused'))
+  })
+})

@@ -1,0 +1,34 @@
+import { bytesOf, missingBlocks, runsOf } from '@godwit/agent/control/download/plan'
+import { TokenBucket } from '@godwit/agent/control/download/token-bucket'
+import { describeFile } from '@godwit/protocol/release/blocks'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+
+describe('the plan of a download', () => {
+  test('asks for exactly the missing bytes, in runs without holes', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 200_000 }), fc.uniqueArray(fc.nat(60)), (sizeBytes, have) => {
+        const file = describeFile(new Uint8Array(sizeBytes), 4_096)
+        const wanted = missingBlocks(file, new Set(have))
+        const held = have.filter((index) => index < file.blocks.length)
+        expect(wanted.map(({ index }) => index).sort((a, b) => a - b)).toEqual(
+          file.blocks.map((_, i) => i).filter((i) => !held.includes(i)),
+        )
+        const runs = runsOf(wanted, 20_000)
+        expect(runs.flat()).toEqual(wanted)
+        for (const run of runs) {
+          expect(bytesOf(run)).toBeLessThanOrEqual(20_000)
+          for (const [i, block] of run.entries()) expect(block.index).toBe(run[0]!.index + i)
+        }
+      }),
+      { numRuns: 100, seed: 7 },
+    )
+  })
+
+  test('a capped download takes as long as the cap says', () => {
+    const bucket = new TokenBucket(1_000, 0)
+    expect(bucket.take(1_000, 0)).toBe(0)
+    expect(bucket.take(500, 0)).toBe(500)
+    expect(bucket.take(500, 1_000)).toBe(0)
+  })
+})

@@ -1,0 +1,69 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { agentConfig } from '@godwit/agent/config'
+import { silentLog } from '@godwit/agent/control/log'
+import { rootedSysfs } from '@godwit/agent/energy/sysfs'
+import { type Agent, startAgent } from '@godwit/agent/wiring'
+import { now } from '../../../support/tuf-repository.ts'
+import type { FakeHub } from './fake-hub.ts'
+
+const offsetMs = performance.now()
+
+/** Starts at the tests' present and runs as fast as life. */
+const clock = {
+  wallMs: () => Math.round(now + performance.now() - offsetMs),
+  monotonicMs: () => performance.now(),
+}
+
+/** A device whose agent runs in this process and whose runner is the fake one. Real disk, real database, real link. */
+export class Device {
+  readonly stateDir = mkdtempSync(join(tmpdir(), 'godwit-device-'))
+  readonly #hub: FakeHub
+  readonly #change: Record<string, unknown>
+  #agent: Agent | undefined
+
+  constructor(hub: FakeHub, change: Record<string, unknown> = {}) {
+    this.#hub = hub
+    this.#change = change
+  }
+
+  async start(): Promise<void> {
+    const config = agentConfig(
+      {
+        stateDir: this.stateDir,
+        join: { token: this.#hub.joinToken },
+        slots: { default: { source: { kind: 'replay', path: '/dev/null' } } },
+        link: { backoffMsMin: 50, backoffMsMax: 400 },
+        runner: { startMsMax: 15_000, loadMsMax: 5_000, selfTestMsMax: 1_500, handOverMsMax: 1_000 },
+        ...this.#change,
+      },
+      '/',
+    )
+    this.#agent = await startAgent(config, {
+      log: process.env['GODWIT_TEST_LOG'] ? consoleLog : silentLog,
+      clock,
+      random: Math.random,
+      sysfs: rootedSysfs(),
+      fetch,
+      agentVersion: '0.0.0',
+      builtAtMs: now - 86_400_000,
+      runnerScript: fileURLToPath(new URL('./fake-runner.mjs', import.meta.url)),
+    })
+  }
+
+  async stop(): Promise<void> {
+    await this.#agent?.stop()
+    this.#agent = undefined
+  }
+
+  async remove(): Promise<void> {
+    await this.stop()
+    rmSync(this.stateDir, { recursive: true, force: true })
+  }
+}
+
+const say = (level: string) => (fields: object, message: string) =>
+  console.error(level, message, JSON.stringify(fields))
+const consoleLog = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') }

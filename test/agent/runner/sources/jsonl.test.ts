@@ -1,0 +1,105 @@
+import { appendFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { openJsonl } from '@godwit/agent/runner/sources/jsonl'
+import type { Source } from '@godwit/agent/runner/sources/source'
+import { afterEach, expect, test } from 'vitest'
+import { temporaryFolder } from '../bundle-on-disk.ts'
+import { ManualClock } from '../manual-clock.ts'
+
+const never = new AbortController().signal
+const opened: Source[] = []
+
+afterEach(async () => {
+  for (const source of opened.splice(0)) await source.close()
+})
+
+async function follow(path: string, cursor?: unknown) {
+  const clock = new ManualClock()
+  const source = await openJsonl({ kind: 'jsonl', path }, ['t'], cursor, clock)
+  opened.push(source)
+  return { clock, source, take: () => taken(source, clock) }
+}
+
+/** The next reading's number, its polls hurried along. */
+async function taken(source: Source, clock: ManualClock) {
+  const hurry = setInterval(() => clock.advance(200), 0)
+  const next = await source.next(never)
+  clearInterval(hurry)
+  return { t: next!.reading.values['t'], cursor: next!.cursor, reading: next!.reading }
+}
+
+function fresh(text?: string): string {
+  const path = join(temporaryFolder(), 'readings.jsonl')
+  if (text !== undefined) writeFileSync(path, text)
+  return path
+}
+
+test('waits for the file, then for lines, and for the end of the last line', async () => {
+  const path = fresh()
+  const { take } = await follow(path)
+  const first = take()
+  writeFileSync(path, '{"t":1}\n{"t":')
+  expect((await first).t).toBe(1)
+  const second = take()
+  appendFileSync(path, '2}\n')
+  expect((await second).t).toBe(2)
+})
+
+test('goes on behind the last line of a checkpoint', async () => {
+  const path = fresh('{"t":1}\n{"t":2}\n{"t":3}\n')
+  const before = await follow(path)
+  const { cursor } = await before.take()
+  const after = await follow(path, JSON.parse(JSON.stringify(cursor)))
+  expect((await after.take()).t).toBe(2)
+})
+
+test('reads a rotated file to its end before the new one', async () => {
+  const path = fresh('{"t":1}\n')
+  const { take } = await follow(path)
+  await take()
+  appendFileSync(path, '{"t":2}\n')
+  renameSync(path, `${path}.1`)
+  writeFileSync(path, '{"t":3}\n')
+  expect([(await take()).t, (await take()).t]).toEqual([2, 3])
+})
+
+test('finds a file that was rotated while nobody looked, and reads what was left of it', async () => {
+  const path = fresh('{"t":1}\n{"t":2}\n')
+  const before = await follow(path)
+  const { cursor } = await before.take()
+  await before.source.close()
+  renameSync(path, `${path}.1`)
+  writeFileSync(path, '{"t":3}\n')
+  const after = await follow(path, cursor)
+  expect([(await after.take()).t, (await after.take()).t]).toEqual([2, 3])
+})
+
+test('begins again when the file was truncated', async () => {
+  const path = fresh('{"t":1}\n{"t":2}\n')
+  const { take } = await follow(path)
+  await take()
+  await take()
+  truncateSync(path)
+  appendFileSync(path, '{"t":3}\n')
+  expect((await take()).t).toBe(3)
+})
+
+test('a line that is no object is a reading without values, not a reading less', async () => {
+  const path = fresh('oops\n[1]\n{"t":"warm"}\n\n{"t":4,"at":"2026-01-01T00:00:00Z"}\n')
+  const { take } = await follow(path)
+  const values = [await take(), await take(), await take(), await take()]
+  expect(values.map(({ t }) => t)).toEqual([Number.NaN, Number.NaN, Number.NaN, 4])
+  expect(values[3]!.reading.at).toBe(Date.UTC(2026, 0, 1))
+})
+
+test('an interrupted wait loses no line', async () => {
+  const path = fresh('{"t":1}\n')
+  const { source, take } = await follow(path)
+  await take()
+  const interrupt = new AbortController()
+  const pending = source.next(interrupt.signal)
+  interrupt.abort()
+  await expect(pending).rejects.toMatchObject({ name: 'AbortError' })
+  appendFileSync(path, '{"t":2}\n')
+  expect((await take()).t).toBe(2)
+})

@@ -1,0 +1,205 @@
+import { completenessOf } from '@godwit/hub/telemetry/completeness'
+import { ingest } from '@godwit/hub/telemetry/ingest'
+import { type Database, openDatabase } from '@godwit/hub/store/database'
+import type { Batch } from '@godwit/protocol/messages/telemetry'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventBody, windowBody } from '../mqtt/test-device.ts'
+
+let database: Database
+let directory: string
+let devices = 0
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'godwit-ingest-'))
+  database = openDatabase(join(directory, 'hub.db'))
+})
+afterAll(async () => {
+  await database.close()
+  await rm(directory, { recursive: true, force: true })
+})
+
+const release = { ref: { model: 'gauge', version: '1', releaseDigest: 'a'.repeat(64) } }
+
+/** A device's event stream as the hub sees it; each test has a device of its own. */
+function stream() {
+  const deviceId = `d${++devices}`
+  let at = 1_000
+  const give = (change: Partial<Batch> & { seqs?: number[] } = {}) => {
+    const { seqs = [], ...rest } = change
+    const records = seqs.map((seq) => ({ seq, body: eventBody({ key: `k${seq}` }) }))
+    const batch: Batch = { v: 1, fleet: 'f', deviceId, session: 'session-1', stream: 'event', base: 1, dropped: [], records, ...rest }
+    return database.transaction((trx) => ingest(trx, batch, at++))
+  }
+  const acked = async (change: Parameters<typeof give>[0]) => (await give(change)).ack.acks['event']
+  const state = async (session = 'session-1') =>
+    (await completenessOf(database.db, deviceId)).find((entry) => entry.session === session)
+  const seqs = async () => {
+    const rows = await database.db.selectFrom('event_record').select('seq').where('device_id', '=', deviceId).orderBy('seq').execute()
+    return rows.map(({ seq }) => seq)
+  }
+  return { deviceId, give, acked, state, seqs }
+}
+
+describe('a batch', () => {
+  test('is stored and acked up to its last record', async () => {
+    const { acked, seqs, state } = stream()
+    expect(await acked({ seqs: [1, 2, 3] })).toBe(3)
+    expect(await seqs()).toEqual([1, 2, 3])
+    expect(await state()).toMatchObject({ contiguous: 3, highest: 3, stored: 3, duplicates: 0, missing: [], dropped: [] })
+  })
+
+  test('that comes twice is stored once, acked twice, and counted', async () => {
+    const { acked, seqs, state } = stream()
+    await acked({ seqs: [1, 2] })
+    expect(await acked({ seqs: [1, 2] })).toBe(2)
+    expect(await seqs()).toEqual([1, 2])
+    expect(await state()).toMatchObject({ stored: 2, duplicates: 2 })
+  })
+
+  test('that overtakes another is stored at once and acked when the other is here', async () => {
+    const { acked, state } = stream()
+    expect(await acked({ seqs: [4, 5] })).toBe(0)
+    expect((await state())?.missing).toEqual([{ first: 1, last: 3, reason: 'awaited' }])
+    expect(await acked({ seqs: [1, 2, 3] })).toBe(5)
+    expect((await state())?.missing).toEqual([])
+  })
+
+  test('with a gap names the gap exactly', async () => {
+    const { acked, state } = stream()
+    expect(await acked({ seqs: [1, 2, 5, 6, 9] })).toBe(2)
+    expect((await state())?.missing).toEqual([
+      { first: 3, last: 4, reason: 'awaited' },
+      { first: 7, last: 8, reason: 'awaited' },
+    ])
+  })
+
+  test('with a bad record keeps the good ones, keeps the bad one as refused, and acks both', async () => {
+    const { deviceId, acked, seqs, state } = stream()
+    const records = [
+      { seq: 1, body: eventBody() },
+      { seq: 2, body: eventBody({ kind: 'Not A Kind' }) },
+      { seq: 3, body: eventBody() },
+    ]
+    expect(await acked({ records })).toBe(3)
+    expect(await acked({ records })).toBe(3)
+    expect(await seqs()).toEqual([1, 3])
+    expect(await state()).toMatchObject({ stored: 2, rejected: 1, duplicates: 3 })
+    const [row] = await database.db.selectFrom('rejected_record').selectAll().where('device_id', '=', deviceId).execute()
+    expect(row).toMatchObject({ seq: 2, detail: expect.stringContaining('event: /kind') })
+  })
+
+  test('with one sequence number twice keeps the first', async () => {
+    const { acked, state } = stream()
+    const records = [
+      { seq: 1, body: eventBody({ kind: 'first' }) },
+      { seq: 1, body: eventBody({ kind: 'second' }) },
+    ]
+    expect(await acked({ records })).toBe(1)
+    expect(await state()).toMatchObject({ stored: 1, duplicates: 1 })
+  })
+
+  test('without records still tells what was dropped', async () => {
+    const { acked, state } = stream()
+    await acked({ seqs: [1, 2] })
+    expect(await acked({ base: 6, dropped: [[3, 5]] })).toBe(5)
+    expect(await state()).toMatchObject({ contiguous: 5, highest: 5, dropped: [{ first: 3, last: 5, reason: 'spool_full' }] })
+  })
+})
+
+describe('what the device dropped', () => {
+  test('is counted once, however often it says so and however the ranges grow', async () => {
+    const { acked, state } = stream()
+    await acked({ seqs: [1, 2] })
+    expect(await acked({ base: 6, dropped: [[3, 5]], seqs: [10] })).toBe(5)
+    expect(await acked({ base: 10, dropped: [[3, 9]], seqs: [10] })).toBe(10)
+    expect(await acked({ base: 10, dropped: [[3, 5], [5, 9]], seqs: [11] })).toBe(11)
+    expect(await state()).toMatchObject({ dropped: [{ first: 3, last: 9 }], missing: [], contiguous: 11 })
+  })
+
+  test('and arrives all the same is stored and no longer counted', async () => {
+    const { acked, state, seqs } = stream()
+    await acked({ seqs: [1], dropped: [[2, 4]], base: 5 })
+    await acked({ seqs: [3] })
+    expect(await seqs()).toEqual([1, 3])
+    expect((await state())?.dropped).toEqual([
+      { first: 2, last: 2, reason: 'spool_full' },
+      { first: 4, last: 4, reason: 'spool_full' },
+    ])
+  })
+
+  test('and is stored already is not counted', async () => {
+    const { acked, state } = stream()
+    await acked({ seqs: [1, 2, 3] })
+    await acked({ seqs: [6], base: 6, dropped: [[2, 5]] })
+    expect((await state())?.dropped).toEqual([{ first: 4, last: 5, reason: 'spool_full' }])
+  })
+})
+
+describe('records below the device’s base', () => {
+  test('of a session that this hub never met are forgotten, not missing', async () => {
+    const { acked, state } = stream()
+    expect(await acked({ base: 101, dropped: [[50, 59]], seqs: [101, 102] })).toBe(102)
+    expect(await state()).toMatchObject({ forgotten: 90, missing: [], dropped: [{ first: 50, last: 59 }] })
+  })
+
+  test('of a session that it knows stay missing for good, and do not make the device send for ever', async () => {
+    const { acked, state } = stream()
+    await acked({ seqs: [1, 2] })
+    expect(await acked({ base: 6, seqs: [6, 7] })).toBe(7)
+    expect(await state()).toMatchObject({ forgotten: 0, missing: [{ first: 3, last: 5, reason: 'never_arrived' }] })
+  })
+
+  test('that arrive after all are no longer missing', async () => {
+    const { acked, state } = stream()
+    await acked({ seqs: [1, 2] })
+    await acked({ base: 6, seqs: [6] })
+    await acked({ seqs: [4] })
+    expect((await state())?.missing.map(({ first, last }) => [first, last])).toEqual([[3, 3], [5, 5]])
+  })
+})
+
+describe('sessions and streams', () => {
+  test('count each for themselves', async () => {
+    const { deviceId, give } = stream()
+    await give({ seqs: [1, 2] })
+    await give({ seqs: [1], session: 'session-2' })
+    await give({ stream: 'window', records: [{ seq: 1, body: windowBody(release) }] })
+    const all = await completenessOf(database.db, deviceId)
+    expect(all.map(({ session, stream, stored }) => `${session} ${stream} ${stored}`).sort()).toEqual([
+      'session-1 event 2',
+      'session-1 window 1',
+      'session-2 event 1',
+    ])
+  })
+})
+
+describe('whatever order batches come in', () => {
+  test('each record is stored exactly once, the ack is the last before the first hole, and the numbers add up', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.uniqueArray(fc.integer({ min: 1, max: 30 }), { maxLength: 8 }), { minLength: 1, maxLength: 12 }),
+        async (batches) => {
+          const { acked, seqs, state } = stream()
+          const sent = new Set<number>()
+          let last = 0
+          for (const batch of batches) {
+            for (const seq of batch) sent.add(seq)
+            const ack = (await acked({ seqs: batch }))!
+            let hole = 1
+            while (sent.has(hole)) hole++
+            expect(ack).toBe(hole - 1)
+            expect(ack).toBeGreaterThanOrEqual(last)
+            last = ack
+          }
+          expect(await seqs()).toEqual([...sent].sort((a, b) => a - b))
+          const { stored, duplicates } = (await state())!
+          expect(stored + duplicates).toBe(batches.flat().length)
+        },
+      ),
+      { numRuns: 60 },
+    )
+  })
+})
