@@ -7,20 +7,16 @@ import type { HubConfig } from './config.ts'
 import type { Feed } from './feed.ts'
 import type { Enrolment } from './fleet/enrolment.ts'
 import type { Fleet } from './fleet/fleet.ts'
+import type { Mqtt } from './mqtt/mqtt-part.ts'
 import type { Registry } from './registry/registry.ts'
+import type { RolloutEngine } from './rollout/engine.ts'
 import type { Database } from './store/database.ts'
+import type { Telemetry } from './telemetry/telemetry.ts'
 import type { Audit } from './trust/audit.ts'
 import type { Directives } from './trust/directives.ts'
 import type { Repository } from './trust/repository.ts'
 
-/**
- * What the parts of a hub share. Built once in `wiring.ts`; a part takes the whole of it and reads what it needs.
- * An interface, so that a part with something to share (rollouts, telemetry) adds its own entry from its own file:
- *
- *     declare module '../services.ts' { interface Services { rollouts: Rollouts } }
- *
- * and fills it in its `Part` factory, which `wiring.ts` calls before any route is registered.
- */
+/** What the parts of a hub share. Built once in `wiring.ts`; a part takes the whole of it and reads what it needs. */
 export interface Services {
   readonly config: HubConfig
   readonly clock: Clock
@@ -40,6 +36,11 @@ export interface Services {
   readonly metrics: MetricsRegistry
   /** A part that knows more of devices (drift, energy, completeness) pushes a function here. */
   readonly deviceFacets: DeviceFacet[]
+
+  // Each of these is put here by its part's factory, before any route is registered.
+  telemetry: Telemetry
+  rollouts: RolloutEngine
+  mqtt: Mqtt
 }
 
 /** Fields to add to `GET /api/v1/devices/:id` (`full`) and to each row of the list (`row`: cheap ones only). */

@@ -120,7 +120,7 @@ function assemble(services: Services, http: App, living: readonly Part[]): Hub {
       await part.start()
       started.push(part)
     }
-    await http.listen({ host, port })
+    await listen(http, config.http)
     const { port: bound } = http.server.address() as AddressInfo
     if (publicUrl === undefined) known.httpUrl = `http://${authority(host)}:${bound}`
     if (!(await access.hasAdmin())) {
@@ -141,7 +141,7 @@ function assemble(services: Services, http: App, living: readonly Part[]): Hub {
         await start()
       } catch (error) {
         await stop()
-        throw nameOf(error, config)
+        throw error
       }
     },
     stop,
@@ -159,18 +159,16 @@ async function checkFleet({ db }: Database, { fleet, stateDir }: HubConfig): Pro
   )
 }
 
-function nameOf(error: unknown, { http, mqtt }: HubConfig): unknown {
-  const { code, port } = error as { code?: string; port?: number }
-  if (code !== 'EADDRINUSE') return error
-  const which = port === mqtt.port ? 'mqtt.port' : 'http.port'
-  const other = port === mqtt.port ? mqtt.port : http.port
-  return new Fault(
-    'port-in-use',
-    `port ${port ?? other} is taken: set ${which} to another one, or to 0 for any`,
-    {
-      cause: error,
-    },
-  )
+async function listen(app: App, { host, port }: HubConfig['http']): Promise<void> {
+  try {
+    await app.listen({ host, port })
+  } catch (cause) {
+    const where = `${authority(host)}:${port}`
+    const hint = 'Set http.port to a free port, or to 0 for any.'
+    throw new Fault('cannot-listen', `HTTP cannot listen on ${where}: ${(cause as Error).message}. ${hint}`, {
+      cause,
+    })
+  }
 }
 
 /** IPv6 addresses stand in brackets; "every address" is nobody's name, so loopback stands for it. */

@@ -1,4 +1,5 @@
 import { checkBody, type EventRecord, type WindowRecord } from '@godwit/protocol/messages/telemetry'
+import type { Checkpoint } from '../runner/messages.ts'
 import type { Cage } from './cage.ts'
 import type { TrustedTime } from './clock.ts'
 import { because, type Log } from './log.ts'
@@ -43,6 +44,11 @@ export class Intake {
     const energy = this.#deps.energy.close(this.#deps.monotonicMs(), message.record.inferences)
     this.#pending.push({ message, record: { ...message.record, energy }, cage })
     this.#store()
+  }
+
+  /** Where the source goes on when windows wait for the disk: the stored place would repeat what they hold. */
+  get pendingCheckpoint(): Checkpoint | undefined {
+    return this.#pending.at(-1)?.message.checkpoint
   }
 
   stop(): void {

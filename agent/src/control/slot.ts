@@ -74,7 +74,7 @@ export class Slot {
       random: deps.random,
       windowMs: () => trust.directive?.telemetry.windowMs ?? windowMsDefault,
       active: () => journal.read(name).active,
-      checkpoint: () => readCheckpoint(database, name),
+      checkpoint: () => this.#intake.pendingCheckpoint ?? readCheckpoint(database, name),
       onWindow: (message, cage) => this.#intake.take(message, cage),
       onServing: (cage) => {
         this.#energy.servedBy(cage.pid)

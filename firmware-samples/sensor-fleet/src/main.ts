@@ -104,10 +104,12 @@ async function play(): Promise<void> {
   const motes = loadMotes()
   await stage.startHub(options.port)
   tell(`Dashboard: ${stage.dashboardLink}`)
-  for (const mote of motes) {
-    const recording = writeRecording(join(directory, `mote-${mote.id}.csv`), mote)
-    await stage.startDevice(mote.id, mote.place, recording, options.pace)
-  }
+  await Promise.all(
+    motes.map((mote) => {
+      const recording = writeRecording(join(directory, `mote-${mote.id}.csv`), mote)
+      return stage.startDevice(mote.id, mote.place, recording, options.pace)
+    }),
+  )
   const story: Story = {
     stage,
     observe: new Observer(stage.hub),

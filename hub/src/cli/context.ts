@@ -1,17 +1,10 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { defineDocument } from '@godwit/protocol/schema'
 import envPaths from 'env-paths'
-import Type, { type Static } from 'typebox'
 import { CliError } from './exit.ts'
 
 /** Which hubs this person talks to, and with which token. Kept 0600, because the tokens are in it. */
-const Contexts = Type.Object({
-  current: Type.Optional(Type.String()),
-  contexts: Type.Record(Type.String(), Type.Object({ url: Type.String(), token: Type.String() })),
-})
-type Contexts = Static<typeof Contexts>
-const contexts = defineDocument('contexts', Contexts)
+type Contexts = { current?: string; contexts: Record<string, Target> }
 
 export type Environment = Readonly<Record<string, string | undefined>>
 export type Target = { url: string; token: string }
@@ -32,16 +25,14 @@ export class ContextFile {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return { contexts: {} }
       throw cause
     }
-    const read = contexts.check(parse(text))
-    if (!read.ok) {
-      throw new CliError(
-        'failure',
-        'context_malformed',
-        `${this.path}: ${read.detail}`,
-        'repair or remove the file',
-      )
-    }
-    return read.value
+    const value = parse(text)
+    if (isContexts(value)) return value
+    throw new CliError(
+      'failure',
+      'context_malformed',
+      `${this.path} is no file of contexts`,
+      'repair or remove the file, then godwit login URL',
+    )
   }
 
   save(name: string, target: Target): void {
@@ -102,4 +93,14 @@ function parse(text: string): unknown {
   } catch {
     return undefined
   }
+}
+
+/** By hand: the schema library would be the slowest part of every command. */
+function isContexts(value: unknown): value is Contexts {
+  const { current, contexts } = (value ?? {}) as { current?: unknown; contexts?: unknown }
+  if (current !== undefined && typeof current !== 'string') return false
+  if (typeof contexts !== 'object' || contexts === null) return false
+  return Object.values(contexts).every(
+    (target: Partial<Target> | null) => typeof target?.url === 'string' && typeof target.token === 'string',
+  )
 }

@@ -21,25 +21,28 @@ import { CliError } from './exit.ts'
 /** A private key of a publisher, open for the length of one command. */
 export type OpenedKey = { seed: Uint8Array; key: Key; keyid: string }
 
-export async function generateKey(path: string, passphrase: string): Promise<KeyFile> {
+/** Makes a key, seals it into a new file, and answers it open: deriving its passphrase's key again takes half a second. */
+export async function generateKey(path: string, passphrase: string): Promise<OpenedKey> {
   if (existsSync(path)) {
     throw new CliError(
       'conflict',
       'key_exists',
       `${path} exists already`,
-      'choose another --out; keys are never overwritten',
+      'choose another name or directory; keys are never overwritten',
     )
   }
-  const derivation: KeyDerivation = { ...keyDerivationDefault, salt: toBase64url(randomBytes(16)) }
+  const seed = randomBytes(32)
+  const salt = randomBytes(16)
+  const derivation: KeyDerivation = { ...keyDerivationDefault, salt: toBase64url(salt) }
   const sealed = sealKey(
-    randomBytes(32),
-    await derive(passphrase, derivation, randomSalt(derivation)),
+    seed,
+    await derive(passphrase, derivation, salt),
     randomBytes(nonceBytes),
     derivation,
   )
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   writeFileSync(path, `${JSON.stringify(sealed, undefined, 2)}\n`, { mode: 0o600, flag: 'wx' })
-  return sealed
+  return { seed, key: keyOfSeed(seed), keyid: sealed.keyid }
 }
 
 export function loadKeyFile(path: string): KeyFile {
@@ -126,10 +129,6 @@ function prompt(question: string): Promise<string> {
       resolve(answer)
     })
   })
-}
-
-function randomSalt(derivation: KeyDerivation): Uint8Array {
-  return Buffer.from(derivation.salt, 'base64url')
 }
 
 function derive(passphrase: string, derivation: KeyDerivation, salt: Uint8Array): Promise<Uint8Array> {

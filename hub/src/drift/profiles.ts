@@ -9,7 +9,10 @@ const profileBytesMax = 8 * 2 ** 20
 /** Releases that run at the same time on one fleet; a profile holds some kilobytes to a few megabytes. */
 const profilesMax = 64
 
-export type KnownProfile = { profile: Profile; /** Windows before silence counts as quiet. */ windowsNeeded: number }
+export type KnownProfile = {
+  profile: Profile /** Windows before silence counts as quiet. */
+  windowsNeeded: number
+}
 
 /** The reference profiles of releases, read once. A release never changes, so neither does what was read. */
 export class Profiles {

@@ -118,7 +118,13 @@ async function readState(db: Db, { deviceId, slot, releaseDigest }: Place) {
   return row && { state: JSON.parse(row.state_json) as DriftState, word: row.verdict }
 }
 
-async function writeState(db: Db, place: Place, state: DriftState, verdict: Verdict, at: EpochMs): Promise<void> {
+async function writeState(
+  db: Db,
+  place: Place,
+  state: DriftState,
+  verdict: Verdict,
+  at: EpochMs,
+): Promise<void> {
   const values = {
     state_json: JSON.stringify(state),
     verdict_json: JSON.stringify({ ...verdict, malformed: state.malformed }),
@@ -134,11 +140,22 @@ async function writeState(db: Db, place: Place, state: DriftState, verdict: Verd
 }
 
 /** Worst first. With `deviceId`: of one device. */
-export async function driftVerdicts(db: Db, options: { deviceId?: string; limit?: number } = {}): Promise<DriftVerdict[]> {
+export async function driftVerdicts(
+  db: Db,
+  options: { deviceId?: string; limit?: number } = {},
+): Promise<DriftVerdict[]> {
   let query = db
     .selectFrom('drift_state as s')
     .leftJoin('version as v', 'v.release_digest', 's.release_digest')
-    .select(['s.device_id', 's.slot', 's.release_digest', 's.verdict_json', 's.updated_at', 'v.model', 'v.version'])
+    .select([
+      's.device_id',
+      's.slot',
+      's.release_digest',
+      's.verdict_json',
+      's.updated_at',
+      'v.model',
+      'v.version',
+    ])
     .orderBy('s.evidence', 'desc')
     .orderBy('s.device_id')
     .orderBy('s.updated_at', 'desc')

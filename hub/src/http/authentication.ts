@@ -72,7 +72,7 @@ function whyNot({ cookies }: FastifyRequest, bearer: string | undefined): string
 }
 
 function unauthenticated(detail: string, reason?: string): Refusal {
-  const hint = 'A login link is made with `godwit login`, a token with `godwit token create`.'
+  const hint = 'A login link is made with `godwit dashboard`, a token with `godwit token create`.'
   return new Refusal('unauthenticated', detail, { hint, ...(reason && { reason }) })
 }
 

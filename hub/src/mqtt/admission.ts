@@ -53,10 +53,14 @@ export async function mayConnect(
   password: string | undefined,
 ): Promise<boolean> {
   if (!clientId || clientId !== username || !password) {
-    log.info({ clientId, username }, 'MQTT: expected client id and user name to be the device id, and a device token')
+    log.info(
+      { clientId, username },
+      'MQTT: expected client id and user name to be the device id, and a device token',
+    )
     return false
   }
   const verdict = await fleet.authenticate(clientId, password, 'mqtt')
-  if (!verdict.trusted) log.info({ clientId, because: verdict.because, detail: verdict.detail }, 'MQTT: refused')
+  if (!verdict.trusted)
+    log.info({ clientId, because: verdict.because, detail: verdict.detail }, 'MQTT: refused')
   return verdict.trusted
 }

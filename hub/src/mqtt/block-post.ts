@@ -1,5 +1,5 @@
-import type { BlockRefusal, BlockRequest } from '@godwit/protocol/messages/blocks'
 import { blocksPerRequestMax } from '@godwit/protocol/limits'
+import type { BlockRefusal, BlockRequest } from '@godwit/protocol/messages/blocks'
 import { blockRange } from '@godwit/protocol/release/blocks'
 import type { ByteRange } from '../blobs/blobs.ts'
 import type { BlockIndex } from './block-index.ts'
@@ -59,7 +59,8 @@ export class BlockPost {
     }
     const wrong = request.blocks.find(({ index, sha256 }) => file.blocks[index] !== sha256)
     if (wrong) return { blob, code: 'malformed', detail: `block ${wrong.index} is not ${wrong.sha256}` }
-    for (const { index, sha256 } of request.blocks) this.#enqueue(deviceId, sha256, blob, blockRange(file, index))
+    for (const { index, sha256 } of request.blocks)
+      this.#enqueue(deviceId, sha256, blob, blockRange(file, index))
     return undefined
   }
 
@@ -93,7 +94,10 @@ export class BlockPost {
     for (const waiting of this.#waiting.values()) {
       if (this.#underWay >= this.#options.concurrentMax) return
       const pauseMs = this.#freeAt - performance.now()
-      if (pauseMs > 0) return this.#schedule(Math.ceil(pauseMs))
+      if (pauseMs > 0) {
+        this.#schedule(Math.ceil(pauseMs))
+        return
+      }
       this.#waiting.delete(waiting.sha256)
       for (const deviceId of waiting.askers) this.#settle(deviceId)
       this.#underWay++

@@ -7,9 +7,9 @@ import { deviceMay, topics, type UpTopic } from '@godwit/protocol/topics'
 import { parseStrict } from '@godwit/protocol/trust/strict-json'
 import { toRfc3339 } from '@godwit/protocol/units'
 import type { Services } from '../services.ts'
+import { admit, mayConnect } from './admission.ts'
 import { type BlockIndex, buildBlockIndex } from './block-index.ts'
 import { BlockPost, type blockPostDefaults } from './block-post.ts'
-import { admit, mayConnect } from './admission.ts'
 import type { Admitted, Broker, Doorkeeper, Incoming } from './broker.ts'
 import { RefusalLog } from './refusal-log.ts'
 
@@ -42,7 +42,12 @@ export class Bridge implements Doorkeeper {
       index: () => this.#blockIndex(),
       read: (blob, range) => services.blobs.readBlock(blob, range),
       publish: async (sha256, bytes) =>
-        this.#broker?.publish({ topic: topics.block(this.#fleet, sha256), payload: bytes, qos: 0, retain: false }),
+        this.#broker?.publish({
+          topic: topics.block(this.#fleet, sha256),
+          payload: bytes,
+          qos: 0,
+          retain: false,
+        }),
       failed: (error) => services.log.error({ err: error }, 'block could not be published'),
       options: blockOptions,
     })
@@ -54,7 +59,8 @@ export class Bridge implements Doorkeeper {
 
   /** Before the broker listens: whoever was online when the hub went is not known to be. */
   async forgetPresence(): Promise<void> {
-    for await (const device of this.#devices()) if (device.status === 'online') await this.#setOffline(device.id)
+    for await (const device of this.#devices())
+      if (device.status === 'online') await this.#setOffline(device.id)
   }
 
   /** Everything that is retained, from the database; then the news that keep it so. */
@@ -128,7 +134,8 @@ export class Bridge implements Doorkeeper {
         const verdict = await fleet.acceptReport(deviceId, payload)
         if (verdict.trusted) return 'take'
         // A retained report comes again at every connect; that is no mistake of anybody's.
-        if (verdict.because !== 'rollback') this.#note(deviceId, 'malformed', verdict.detail, verdict.because !== 'malformed')
+        if (verdict.because !== 'rollback')
+          this.#note(deviceId, 'malformed', verdict.detail, verdict.because !== 'malformed')
         return 'drop'
       }
       case 'state':
@@ -152,7 +159,11 @@ export class Bridge implements Doorkeeper {
     }
   }
 
-  async #takeBatch(deviceId: string, stream: NonNullable<UpTopic['stream']>, payload: Uint8Array): Promise<Admitted> {
+  async #takeBatch(
+    deviceId: string,
+    stream: NonNullable<UpTopic['stream']>,
+    payload: Uint8Array,
+  ): Promise<Admitted> {
     const receipt = await this.#services.telemetry.receive(deviceId, stream, payload)
     if (!receipt.ok) {
       this.#note(deviceId, receipt.because, receipt.detail, receipt.because !== 'malformed')
@@ -195,7 +206,7 @@ export class Bridge implements Doorkeeper {
     const { fleet, clock } = this.#services
     const device = await fleet.device(deviceId)
     // A newer connection of the same device has its own say.
-    if (!device || device.status !== 'online' || this.#broker?.isConnected(deviceId)) return
+    if (device?.status !== 'online' || this.#broker?.isConnected(deviceId)) return
     const { bootId = '', connection } = device
     await fleet.acceptState(deviceId, { status: 'offline', bootId, connection, at: clock() })
   }
@@ -224,7 +235,9 @@ export class Bridge implements Doorkeeper {
       topics.meta(this.#fleet, document.role, document.version)
     const now = new Set(documents.map(topicOf))
     // The timestamp is what makes a client look: everything it names is there before it.
-    const ordered = [...documents].sort((a, b) => Number(a.role === 'timestamp') - Number(b.role === 'timestamp'))
+    const ordered = [...documents].sort(
+      (a, b) => Number(a.role === 'timestamp') - Number(b.role === 'timestamp'),
+    )
     for (const document of ordered) await this.#retain(topicOf(document), document.bytes)
     for (const topic of this.#metaTopics) if (!now.has(topic)) await this.#retain(topic, '')
     this.#metaTopics = now
@@ -246,7 +259,10 @@ export class Bridge implements Doorkeeper {
   async *#devices() {
     let after: string | undefined
     for (;;) {
-      const devices = await this.#services.fleet.devices({ limit: page, ...(after === undefined ? {} : { after }) })
+      const devices = await this.#services.fleet.devices({
+        limit: page,
+        ...(after === undefined ? {} : { after }),
+      })
       yield* devices
       if (devices.length < page) return
       after = devices[devices.length - 1]!.id

@@ -72,12 +72,10 @@ export async function startBroker(options: BrokerOptions, door: Doorkeeper): Pro
     authenticate(client, username, password, done) {
       // Nothing is queued for whoever is away: the directive is retained, the spool is the device's (SPEC 2.1).
       Object.assign(client, { clean: true })
-      door
-        .mayConnect(client.id, username, password?.toString('utf8'))
-        .then(
-          (may) => (may ? done(null, true) : done(refusal(4, 'bad user name or password'), false)),
-          () => done(refusal(3, 'server unavailable'), false),
-        )
+      door.mayConnect(client.id, username, password?.toString('utf8')).then(
+        (may) => (may ? done(null, true) : done(refusal(4, 'bad user name or password'), false)),
+        () => done(refusal(3, 'server unavailable'), false),
+      )
     },
     authorizePublish(client, packet, done) {
       if (packet.topic.startsWith('$SYS/')) return done(new Error('$SYS/ topics are reserved'))

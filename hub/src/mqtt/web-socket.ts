@@ -1,8 +1,8 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { createWebSocketStream, WebSocketServer } from 'ws'
-import { brokerDefaults } from './broker.ts'
 import type { Broker } from './broker.ts'
+import { brokerDefaults } from './broker.ts'
 
 export const webSocketPath = '/mqtt'
 
@@ -27,7 +27,9 @@ export function attachWebSocket(server: Server, broker: () => Broker | undefined
       return
     }
     socket.setNoDelay(true)
-    sockets.handleUpgrade(request, socket, head, (webSocket) => to.handle(createWebSocketStream(webSocket), request))
+    sockets.handleUpgrade(request, socket, head, (webSocket) =>
+      to.handle(createWebSocketStream(webSocket), request),
+    )
   }
   server.on('upgrade', onUpgrade)
   return async () => {

@@ -2,7 +2,10 @@ import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { utf8 } from '@godwit/protocol/trust/encoding'
 import type { WaveSize } from './plan.ts'
 
-export type Member = { id: string; /** Hardware class; one stratum for all where the plan names no label. */ stratum: string }
+export type Member = {
+  id: string /** Hardware class; one stratum for all where the plan names no label. */
+  stratum: string
+}
 
 /**
  * Where in the queue of this rollout a device stands, 0 .. 2^48-1. It depends on the rollout, so that the same unlucky

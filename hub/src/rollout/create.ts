@@ -33,12 +33,21 @@ export type Prepared =
 type Needs = Pick<Services, 'registry' | 'fleet' | 'directives'>
 
 /** Works out who would get what, and refuses what could only go wrong later. Writes nothing. */
-export async function prepare(needs: Needs, request: CreateRequest, id: string, at: EpochMs): Promise<Prepared> {
+export async function prepare(
+  needs: Needs,
+  request: CreateRequest,
+  id: string,
+  at: EpochMs,
+): Promise<Prepared> {
   const { model, version, slot } = request
   const found = await needs.registry.version(model, version)
   if (!found) return refuse('unknown-version', '#/version', `there is no ${model} ${version}`)
   if (!isListed(found))
-    return refuse('not-listed', '#/version', `${model} ${version} is not listed by signed targets: devices would refuse it`)
+    return refuse(
+      'not-listed',
+      '#/version',
+      `${model} ${version} is not listed by signed targets: devices would refuse it`,
+    )
   const plan = planOf(request.plan)
   const mistakes = mistakesOfPlan(plan)
   if (mistakes.length > 0) return { ready: false, because: 'bad-plan', mistakes }
@@ -52,7 +61,8 @@ export async function prepare(needs: Needs, request: CreateRequest, id: string, 
   const members = await membersOf(needs, selector.requirements)
   const targets = members.filter((device) => runningDigest(device, slot) !== releaseDigest)
   if (targets.length === 0) {
-    const why = members.length === 0 ? 'no device matches' : `all ${members.length} devices run ${version} already`
+    const why =
+      members.length === 0 ? 'no device matches' : `all ${members.length} devices run ${version} already`
     return refuse('no-targets', '#/selector', `selector "${request.selector}": ${why}`)
   }
   const base = { id, slot, goal, plan, since: at, reason: null, toRestore: [] }
@@ -66,7 +76,11 @@ function refuse(because: CreateRefusal, pointer: string, detail: string): Prepar
 }
 
 /** Such a gate could never pass, so the rollout would hold for ever; better to say so now. */
-async function missingProfile(needs: Needs, request: CreateRequest, plan: Plan): Promise<Prepared | undefined> {
+async function missingProfile(
+  needs: Needs,
+  request: CreateRequest,
+  plan: Plan,
+): Promise<Prepared | undefined> {
   const wave = plan.waves.findIndex(({ gates }) => gates.some(({ metric }) => metric === 'drift_evidence'))
   if (wave < 0) return undefined
   const release = await needs.registry.release(request.model, request.version)
@@ -92,15 +106,28 @@ export function runningDigest(device: Device, slot: string): string | undefined 
   return device.report?.slots[slot]?.active?.releaseDigest
 }
 
-async function assign(needs: Needs, base: Pick<Rollout, 'id' | 'slot' | 'plan'>, targets: readonly Device[], at: EpochMs) {
+async function assign(
+  needs: Needs,
+  base: Pick<Rollout, 'id' | 'slot' | 'plan'>,
+  targets: readonly Device[],
+  at: EpochMs,
+) {
   const { plan, id } = base
   const stratumOf = (device: Device) => (plan.stratifyBy && device.labels[plan.stratifyBy]) || ''
-  const queue = orderOf(id, targets.map((device) => ({ id: device.id, stratum: stratumOf(device) })))
-  const counts = waveCounts(plan.waves.map(({ size }) => size), queue.length)
+  const queue = orderOf(
+    id,
+    targets.map((device) => ({ id: device.id, stratum: stratumOf(device) })),
+  )
+  const counts = waveCounts(
+    plan.waves.map(({ size }) => size),
+    queue.length,
+  )
   // A wave that finds nobody left could never be judged: it is not there.
   const waves = plan.waves
     .filter((_, i) => counts[i]! > 0)
-    .map(({ name }): Wave => ({ name, state: 'pending', since: at, judgedFrom: at, gates: [] }))
+    .map(
+      ({ name }): Wave => ({ name, state: 'pending', since: at, judgedFrom: at, overruled: [], gates: [] }),
+    )
   const waveOf = counts.filter((count) => count > 0).flatMap((count, wave) => Array<number>(count).fill(wave))
   const previous = await previousGoals(needs, base, targets)
   const deployments = new Map<string, Deployment>()
@@ -117,7 +144,11 @@ async function assign(needs: Needs, base: Pick<Rollout, 'id' | 'slot' | 'plan'>,
  * What a device goes back to: what it really runs. Its goal may be a release that it has refused, and going back to
  * that would be no way back at all.
  */
-async function previousGoals(needs: Needs, { slot, plan }: Pick<Rollout, 'slot' | 'plan'>, targets: readonly Device[]) {
+async function previousGoals(
+  needs: Needs,
+  { slot, plan }: Pick<Rollout, 'slot' | 'plan'>,
+  targets: readonly Device[],
+) {
   const byDigest = new Map<string, SlotGoal | undefined>()
   const goals = new Map<string, SlotGoal>()
   for (const device of targets) {
@@ -130,13 +161,16 @@ async function previousGoals(needs: Needs, { slot, plan }: Pick<Rollout, 'slot' 
     }
     if (!byDigest.has(running)) {
       const found = await needs.registry.versionByDigest(running)
-      byDigest.set(running, found && {
-        model: found.model,
-        version: found.version,
-        releaseDigest: running,
-        releaseBytes: found.releaseBytes,
-        probation: plan.probation,
-      })
+      byDigest.set(
+        running,
+        found && {
+          model: found.model,
+          version: found.version,
+          releaseDigest: running,
+          releaseBytes: found.releaseBytes,
+          probation: plan.probation,
+        },
+      )
     }
     const goal = byDigest.get(running)
     if (goal) goals.set(device.id, goal)

@@ -65,6 +65,10 @@ export function hasEnded({ state }: Pick<Deployment, 'state'>): boolean {
   return state !== 'pending' && !inFlightStates.has(state)
 }
 
+export function hasFailed({ state }: Pick<Deployment, 'state'>): boolean {
+  return state === 'failed' || state === 'rolled_back'
+}
+
 export function isRetryable({ state, code }: Pick<Deployment, 'state' | 'code'>): boolean {
   return state === 'failed' && code !== null && resultCodes[code] === 'retryable'
 }
@@ -148,7 +152,8 @@ export function moved(
   code: ResultCode | null,
   detail: string | null,
 ): Deployment {
-  if (deployment.state === state && deployment.code === code && deployment.detail === detail) return deployment
+  if (deployment.state === state && deployment.code === code && deployment.detail === detail)
+    return deployment
   const since = deployment.state === state ? deployment.since : at
   return { ...deployment, state, since, code, detail }
 }

@@ -37,7 +37,10 @@ export type ActVerdict =
   | { acted: true; stored: StoredRollout }
   | { acted: false; because: 'unknown-rollout' | 'not-allowed' | 'conflict'; detail: string }
 
-type Needs = Pick<Services, 'database' | 'clock' | 'feed' | 'audit' | 'fleet' | 'registry' | 'directives' | 'log'>
+type Needs = Pick<
+  Services,
+  'database' | 'clock' | 'feed' | 'audit' | 'fleet' | 'registry' | 'directives' | 'log'
+>
 
 /** Moves of one tick at most: a wave that passes opens the next at once, and no loop of our own making runs for ever. */
 const movesPerTick = 8
@@ -93,7 +96,11 @@ export class RolloutEngine {
       const { rollout } = prepared
       const conflict = this.#conflictOf(rollout)
       if (conflict) {
-        return { created: false, because: 'conflict', mistakes: [{ pointer: '#/selector', detail: conflict }] }
+        return {
+          created: false,
+          because: 'conflict',
+          mistakes: [{ pointer: '#/selector', detail: conflict }],
+        }
       }
       const head = { revision: 1, createdAt: at, createdBy: who, updatedAt: at, selector: request.selector }
       const stored = { rollout, head }
@@ -144,7 +151,9 @@ export class RolloutEngine {
   tick(): Promise<void> {
     return this.#serial.run(async () => {
       for (const id of [...this.#unfinished.keys()]) {
-        await this.#tickOne(id).catch((error) => this.#needs.log.error({ err: error, rollout: id }, 'rollout tick failed'))
+        await this.#tickOne(id).catch((error) =>
+          this.#needs.log.error({ err: error, rollout: id }, 'rollout tick failed'),
+        )
       }
     })
   }
@@ -215,7 +224,8 @@ export class RolloutEngine {
   async #save(before: StoredRollout, rollout: Rollout, actions: readonly Action[]): Promise<void> {
     const { database, clock, audit } = this.#needs
     const records = actions.filter((action) => action.do === 'record')
-    const isSame = records.length === 0 && JSON.stringify(plain(rollout)) === JSON.stringify(plain(before.rollout))
+    const isSame =
+      records.length === 0 && JSON.stringify(plain(rollout)) === JSON.stringify(plain(before.rollout))
     if (isSame && rollout.deployments === before.rollout.deployments) return
     const at = clock()
     const stored = { rollout, head: { ...before.head, revision: before.head.revision + 1, updatedAt: at } }
@@ -225,7 +235,12 @@ export class RolloutEngine {
         await insertRolloutEntry(trx, rollout.id, { at, kind, who, message, evidence })
       if (rollout.phase !== before.rollout.phase) {
         const { who = 'hub', text = '' } = rollout.reason ?? {}
-        const entry = { who, action: `rollout.${rollout.phase}`, subject: rollout.id, detail: { reason: text } }
+        const entry = {
+          who,
+          action: `rollout.${rollout.phase}`,
+          subject: rollout.id,
+          detail: { reason: text },
+        }
         await audit.append(trx, entry)
       }
       await this.#tell(trx, stored)
@@ -241,7 +256,11 @@ export class RolloutEngine {
     try {
       versions =
         action.do === 'direct'
-          ? await this.#setGoal(rollout, deviceIds, action.force ? { ...rollout.goal, force: true } : rollout.goal)
+          ? await this.#setGoal(
+              rollout,
+              deviceIds,
+              action.force ? { ...rollout.goal, force: true } : rollout.goal,
+            )
           : await this.#restore(rollout, deviceIds)
     } catch (error) {
       // What is decided is on record; the next tick finds it without a directive and asks again.
@@ -323,7 +342,7 @@ function wavesOf(rollout: Rollout): { name: string; state: string }[] {
 export function countsOf(rollout: Rollout, wave?: number): Partial<Record<DeploymentState, number>> {
   const counts: Partial<Record<DeploymentState, number>> = {}
   for (const deployment of rollout.deployments.values())
-    if (wave === undefined || deployment.wave === wave) counts[deployment.state] = (counts[deployment.state] ?? 0) + 1
+    if (wave === undefined || deployment.wave === wave)
+      counts[deployment.state] = (counts[deployment.state] ?? 0) + 1
   return counts
 }
-

@@ -26,7 +26,12 @@ export async function collectEvidence(db: Db, rollout: Rollout): Promise<Evidenc
 }
 
 /** @param from windows that arrived earlier, by the hub's clock, are not counted: the device's own may be wrong */
-async function windowEvidence(db: Db, rollout: Rollout, wave: number, from: EpochMs): Promise<Map<string, DeviceEvidence>> {
+async function windowEvidence(
+  db: Db,
+  rollout: Rollout,
+  wave: number,
+  from: EpochMs,
+): Promise<Map<string, DeviceEvidence>> {
   const rows = await db
     .selectFrom('window_record as w')
     .innerJoin('rollout_device as d', 'd.device_id', 'w.device_id')
@@ -48,7 +53,11 @@ async function windowEvidence(db: Db, rollout: Rollout, wave: number, from: Epoc
   return evidence
 }
 
-function driftRows(db: Db, rollout: Rollout, wave: number): Promise<{ deviceId: string; verdict_json: string }[]> {
+function driftRows(
+  db: Db,
+  rollout: Rollout,
+  wave: number,
+): Promise<{ deviceId: string; verdict_json: string }[]> {
   return db
     .selectFrom('drift_state as s')
     .innerJoin('rollout_device as d', 'd.device_id', 's.device_id')

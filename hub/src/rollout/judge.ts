@@ -1,7 +1,6 @@
 import { latencyBucketMicros } from '@godwit/protocol/messages/telemetry'
-import type { EpochMs } from '@godwit/protocol/units'
 import { quantileMicros } from '../telemetry/latency.ts'
-import { type Deployment, hasEnded } from './deployment.ts'
+import { type Deployment, hasEnded, hasFailed } from './deployment.ts'
 import type { GateMetric, WavePlan } from './plan.ts'
 import { gateSentence } from './sentence.ts'
 
@@ -37,21 +36,21 @@ type Bare = Omit<GateVerdict, 'sentence'>
  * Judges a wave's devices. A gate may fail on a part of the evidence, because more of it cannot heal an excess that has
  * its sample; it passes only when every updated device has its sample. Missing data is inconclusive, always.
  *
- * @param judgedFrom failures up to here were overruled by an operator who resumed
+ * @param overruled devices whose failure an operator has overruled by resuming
  */
 export function judge(
   plan: WavePlan,
   deployments: readonly Deployment[],
   evidence: Evidence,
-  judgedFrom: EpochMs,
+  overruled: readonly string[],
 ): GateVerdict[] {
   const counted = deployments.filter(
-    ({ state, since }) =>
-      state !== 'skipped' &&
-      state !== 'unreached' &&
-      !((state === 'failed' || state === 'rolled_back') && since <= judgedFrom),
+    (d) =>
+      d.state !== 'skipped' && d.state !== 'unreached' && !(hasFailed(d) && overruled.includes(d.deviceId)),
   )
-  const updated = counted.filter(({ state }) => state === 'succeeded').map(({ deviceId }) => evidence.get(deviceId))
+  const updated = counted
+    .filter(({ state }) => state === 'succeeded')
+    .map(({ deviceId }) => evidence.get(deviceId))
   const bare = [
     successShare(plan, counted),
     sample(plan, updated),
@@ -101,7 +100,9 @@ const metrics: Record<GateMetric, (max: number, minSample: number, updated: Upda
   },
   p95_micros(max, minSample, updated) {
     const full = sampled(updated, minSample).filter((device) => device.inferences > 0)
-    const counts = latencyBucketMicros.map((_, k) => full.reduce((sum, d) => sum + (d.latencyCounts[k] ?? 0), 0))
+    const counts = latencyBucketMicros.map((_, k) =>
+      full.reduce((sum, d) => sum + (d.latencyCounts[k] ?? 0), 0),
+    )
     counts.push(full.reduce((sum, d) => sum + (d.latencyCounts[latencyBucketMicros.length] ?? 0), 0))
     return gateOf('p95_micros', max, quantileMicros(counts, 0.95), full.length, updated.length)
   },
@@ -120,5 +121,7 @@ function gateOf(name: GateMetric, max: number, value: number | null, n: number, 
 }
 
 function sampled(updated: Updated, minSample: number): DeviceEvidence[] {
-  return updated.filter((device): device is DeviceEvidence => attemptsOf(device) >= minSample && device !== undefined)
+  return updated.filter(
+    (device): device is DeviceEvidence => attemptsOf(device) >= minSample && device !== undefined,
+  )
 }

@@ -21,7 +21,10 @@ export const WaveSize = Type.Union([
   /** This many devices more. */
   Type.Object({ count: Type.Integer({ minimum: 1 }) }, { additionalProperties: false }),
   /** As many as it takes until this share of the cohort has had its turn; at least one. */
-  Type.Object({ percent: Type.Number({ exclusiveMinimum: 0, maximum: 100 }) }, { additionalProperties: false }),
+  Type.Object(
+    { percent: Type.Number({ exclusiveMinimum: 0, maximum: 100 }) },
+    { additionalProperties: false },
+  ),
   Type.Object({ rest: Type.Literal(true) }, { additionalProperties: false }),
 ])
 export type WaveSize = Static<typeof WaveSize>
@@ -126,7 +129,8 @@ export function mistakesOfPlan(value: Plan): PlanMistake[] {
   let percent = 0
   value.waves.forEach((wave, i) => {
     const at = `#/plan/waves/${i}`
-    if (names.indexOf(wave.name) !== i) mistakes.push({ pointer: `${at}/name`, detail: `${wave.name} stands twice` })
+    if (names.indexOf(wave.name) !== i)
+      mistakes.push({ pointer: `${at}/name`, detail: `${wave.name} stands twice` })
     if ('rest' in wave.size && i < value.waves.length - 1)
       mistakes.push({ pointer: `${at}/size`, detail: 'rest leaves nobody for the waves after it' })
     if ('percent' in wave.size) {
@@ -148,9 +152,13 @@ function mistakesOfGates(gates: readonly GatePlan[], at: string): PlanMistake[] 
     const pointer = `${at}/${i}`
     if (gates.findIndex((gate) => gate.metric === metric) !== i)
       found.push({ pointer, detail: `two gates on ${metric}` })
-    if (metric === 'error_rate' && max > 1) found.push({ pointer, detail: `an error rate lies in 0..1, not at ${max}` })
+    if (metric === 'error_rate' && max > 1)
+      found.push({ pointer, detail: `an error rate lies in 0..1, not at ${max}` })
     if (metric === 'p95_micros' && max > p95MicrosMax)
-      found.push({ pointer, detail: `latency is measured up to ${p95MicrosMax} µs, so ${max} µs cannot be judged` })
+      found.push({
+        pointer,
+        detail: `latency is measured up to ${p95MicrosMax} µs, so ${max} µs cannot be judged`,
+      })
     return found
   })
 }

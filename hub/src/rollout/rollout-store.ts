@@ -6,9 +6,22 @@ import type { Plan } from './plan.ts'
 import type { Rollout, RolloutPhase } from './rollout.ts'
 
 /** What the list of rollouts shows without the deployments. */
-export type RolloutHead = { revision: number; createdAt: number; createdBy: string; updatedAt: number; selector: string }
+export type RolloutHead = {
+  revision: number
+  createdAt: number
+  createdBy: string
+  updatedAt: number
+  selector: string
+}
 export type StoredRollout = { rollout: Rollout; head: RolloutHead }
-export type RolloutEntry = { id: number; at: number; kind: string; who: string; message: string; evidence?: unknown }
+export type RolloutEntry = {
+  id: number
+  at: number
+  kind: string
+  who: string
+  message: string
+  evidence?: unknown
+}
 
 type StateJson = Pick<Rollout, 'goal' | 'since' | 'reason' | 'waves' | 'toRestore'> & { selector: string }
 
@@ -167,10 +180,18 @@ export async function insertRolloutEntry(
   { at, kind, who, message, evidence }: Omit<RolloutEntry, 'id'>,
 ): Promise<void> {
   const evidence_json = evidence === undefined ? null : JSON.stringify(evidence)
-  await db.insertInto('rollout_event').values({ rollout_id: rolloutId, at, kind, who, message, evidence_json }).execute()
+  await db
+    .insertInto('rollout_event')
+    .values({ rollout_id: rolloutId, at, kind, who, message, evidence_json })
+    .execute()
 }
 
-export async function rolloutEntries(db: Db, rolloutId: string, after: number, limit: number): Promise<RolloutEntry[]> {
+export async function rolloutEntries(
+  db: Db,
+  rolloutId: string,
+  after: number,
+  limit: number,
+): Promise<RolloutEntry[]> {
   const rows = await db
     .selectFrom('rollout_event')
     .selectAll()

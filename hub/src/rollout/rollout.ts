@@ -1,6 +1,16 @@
 import type { SlotGoal } from '@godwit/protocol/messages/directive'
 import type { EpochMs } from '@godwit/protocol/units'
-import { type Answer, type Deployment, expire, hasEnded, hear, isInFlight, isRetryable, moved } from './deployment.ts'
+import {
+  type Answer,
+  type Deployment,
+  expire,
+  hasEnded,
+  hasFailed,
+  hear,
+  isInFlight,
+  isRetryable,
+  moved,
+} from './deployment.ts'
 import { type Evidence, type GateVerdict, judge, wordOf } from './judge.ts'
 import type { Plan, WavePlan } from './plan.ts'
 import { failureSentence } from './sentence.ts'
@@ -23,8 +33,10 @@ export type Wave = {
   readonly name: string
   readonly state: WaveState
   readonly since: EpochMs
-  /** Evidence and failures count from here: the wave's opening, or the operator's last resume after a failure. */
+  /** Evidence counts from here: the wave's opening, or the operator's last resume after a failure. */
   readonly judgedFrom: EpochMs
+  /** Devices whose failure that resume overruled. By name: a clock that jumps back must not overrule anybody's. */
+  readonly overruled: readonly string[]
   readonly gates: readonly GateVerdict[]
 }
 
@@ -112,15 +124,15 @@ export function step(rollout: Rollout, event: RolloutEvent): Step {
     case 'revoked':
       return revoked(rollout, event.deviceId, event.at)
     default:
-      return allowedActions(rollout).includes(event.type) ? operators[event.type](rollout, event) : stay(rollout)
+      return allowedActions(rollout).includes(event.type)
+        ? operators[event.type](rollout, event)
+        : stay(rollout)
   }
 }
 
 function stay(rollout: Rollout): Step {
   return { rollout, actions: [] }
 }
-
-/* What an operator wants */
 
 type Order = { at: EpochMs; who: string; reason: string }
 
@@ -133,37 +145,59 @@ const operators: Record<OperatorAction, (rollout: Rollout, order: Order) => Step
     const toRestore = [...rollout.deployments.values()].filter(unfinished).map(({ deviceId }) => deviceId)
     // An offline device must not come back next week and install what was called off today.
     const deployments = mapped(rollout.deployments, (d) =>
-      d.state === 'pending' || isInFlight(d) ? moved(d, 'skipped', order.at, d.code, 'the rollout was aborted') : d,
+      d.state === 'pending' || isInFlight(d)
+        ? moved(d, 'skipped', order.at, d.code, 'the rollout was aborted')
+        : d,
     )
     return toPhase({ ...rollout, deployments, toRestore }, 'aborted', order)
   },
   rollback: (rollout, order) => toPhase(turnedBack(rollout, order.at), 'rolling_back', order),
   retry(rollout, order) {
-    const again = new Set([...rollout.deployments.values()].filter(isRetryable).map(({ deviceId }) => deviceId))
+    const again = new Set(
+      [...rollout.deployments.values()].filter(isRetryable).map(({ deviceId }) => deviceId),
+    )
     const deployments = mapped(rollout.deployments, (d) =>
       // The code stays: it tells the next direction that the goal is already set and has to be forced.
-      again.has(d.deviceId) ? { ...moved(d, 'pending', order.at, d.code, d.detail), directiveVersion: null } : d,
+      again.has(d.deviceId)
+        ? { ...moved(d, 'pending', order.at, d.code, d.detail), directiveVersion: null }
+        : d,
     )
+    // Who gets another try is judged by it.
+    const waves = rollout.waves.map((wave) => ({
+      ...wave,
+      overruled: wave.overruled.filter((id) => !again.has(id)),
+    }))
     const message = `retries ${again.size} devices: ${order.reason}`
     return {
-      rollout: { ...rollout, deployments },
+      rollout: { ...rollout, waves, deployments },
       actions: [{ do: 'record', kind: 'retry', who: order.who, message }],
     }
   },
 }
 
-function toPhase(rollout: Rollout, phase: RolloutPhase, { at, who, reason }: Order, evidence?: unknown): Step {
+function toPhase(
+  rollout: Rollout,
+  phase: RolloutPhase,
+  { at, who, reason }: Order,
+  evidence?: unknown,
+): Step {
   return {
     rollout: { ...rollout, phase, since: at, reason: { who, text: reason, at } },
-    actions: [{ do: 'record', kind: phase, who, message: reason, ...(evidence === undefined ? {} : { evidence }) }],
+    actions: [
+      { do: 'record', kind: phase, who, message: reason, ...(evidence === undefined ? {} : { evidence }) },
+    ],
   }
 }
 
 /** Resuming overrules what failed: the wave is soaked and judged anew, on what happens from now on. */
 function forgiven(rollout: Rollout, at: EpochMs): Rollout {
-  const waves = rollout.waves.map((wave): Wave =>
-    wave.state === 'failed' ? { ...wave, state: 'soaking', since: at, judgedFrom: at, gates: [] } : wave,
-  )
+  const waves = rollout.waves.map((wave, index): Wave => {
+    if (wave.state !== 'failed') return wave
+    const overruled = deploymentsOf(rollout, index)
+      .filter(hasFailed)
+      .map(({ deviceId }) => deviceId)
+    return { ...wave, state: 'soaking', since: at, judgedFrom: at, overruled, gates: [] }
+  })
   return { ...rollout, waves }
 }
 
@@ -181,8 +215,6 @@ function turnedBack(rollout: Rollout, at: EpochMs): Rollout {
   return { ...rollout, deployments, toRestore: [] }
 }
 
-// What devices say
-
 function answered(rollout: Rollout, deviceId: string, answer: Answer, at: EpochMs): Step {
   const deployment = rollout.deployments.get(deviceId)
   if (!deployment || rollout.phase === 'aborted') return stay(rollout)
@@ -199,7 +231,14 @@ function directed(rollout: Rollout, event: Extract<RolloutEvent, { type: 'direct
   const deployments = mapped(rollout.deployments, (d) => {
     if (!asked.has(d.deviceId) || d.state !== 'directed') return d
     const version = event.versions.get(d.deviceId)
-    if (version === undefined) return moved(d, 'skipped', event.at, null, 'not directed: revoked, or its goal was set by somebody else')
+    if (version === undefined)
+      return moved(
+        d,
+        'skipped',
+        event.at,
+        null,
+        'not directed: revoked, or its goal was set by somebody else',
+      )
     return { ...d, directiveVersion: version }
   })
   const toRestore = rollout.toRestore.filter((id) => !asked.has(id))
@@ -217,8 +256,6 @@ function changed(rollout: Rollout, deployment: Deployment): Step {
   const deployments = new Map(rollout.deployments).set(deployment.deviceId, deployment)
   return stay({ ...rollout, deployments })
 }
-
-// What time brings
 
 function tick(rollout: Rollout, at: EpochMs, evidence: Evidence): Step {
   switch (rollout.phase) {
@@ -242,7 +279,9 @@ function tick(rollout: Rollout, at: EpochMs, evidence: Evidence): Step {
 }
 
 function expired(rollout: Rollout, at: EpochMs): Rollout {
-  const deployments = mapped(rollout.deployments, (d) => expire(d, planOfWave(rollout, d.wave).deadlineMs, at))
+  const deployments = mapped(rollout.deployments, (d) =>
+    expire(d, planOfWave(rollout, d.wave).deadlineMs, at),
+  )
   return deployments === rollout.deployments ? rollout : { ...rollout, deployments }
 }
 
@@ -265,7 +304,7 @@ function advance(rollout: Rollout, at: EpochMs, evidence: Evidence): Step {
   if (wave.state === 'pending') return toWave(rollout, index, { state: 'open', judgedFrom: at }, at)
   const plan = planOfWave(rollout, index)
   const deployments = deploymentsOf(rollout, index)
-  const gates = judge(plan, deployments, evidence, wave.judgedFrom)
+  const gates = judge(plan, deployments, evidence, wave.overruled)
   const judged = withWave(rollout, index, { gates })
   // Failing early is safe; passing early is not.
   if (wordOf(gates) === 'fail') return fail(judged, index, at)
@@ -291,9 +330,15 @@ function needsDirection({ state, directiveVersion }: Deployment): boolean {
 function direct(rollout: Rollout, index: number, at: EpochMs): Step {
   const chosen = chooseForDirection(rollout, (d) => d.wave <= index)
   if (chosen.length === 0) return stay(rollout)
-  const [again, fresh] = [chosen.filter(({ code }) => code !== null), chosen.filter(({ code }) => code === null)]
+  const [again, fresh] = [
+    chosen.filter(({ code }) => code !== null),
+    chosen.filter(({ code }) => code === null),
+  ]
   const actions: Action[] = []
-  for (const [deployments, force] of [[fresh, false], [again, true]] as const) {
+  for (const [deployments, force] of [
+    [fresh, false],
+    [again, true],
+  ] as const) {
     const deviceIds = deployments.map(({ deviceId }) => deviceId)
     if (deviceIds.length > 0) actions.push({ do: 'direct', deviceIds, force })
   }
@@ -323,7 +368,8 @@ function chooseForDirection(rollout: Rollout, eligible: (deployment: Deployment)
 
 function asDirected(rollout: Rollout, chosen: readonly Deployment[], at: EpochMs): Rollout {
   const deployments = new Map(rollout.deployments)
-  for (const d of chosen) deployments.set(d.deviceId, { ...moved(d, 'directed', at, d.code, null), since: at })
+  for (const d of chosen)
+    deployments.set(d.deviceId, { ...moved(d, 'directed', at, d.code, null), since: at })
   return { ...rollout, deployments }
 }
 
@@ -338,14 +384,26 @@ function fail(rollout: Rollout, index: number, at: EpochMs): Step {
   return { rollout: next.rollout, actions: [...failed.actions, ...next.actions] }
 }
 
-function toWave(rollout: Rollout, index: number, change: Partial<Wave>, at: EpochMs, evidence?: unknown): Step {
+function toWave(
+  rollout: Rollout,
+  index: number,
+  change: Partial<Wave>,
+  at: EpochMs,
+  evidence?: unknown,
+): Step {
   const moved = withWave(rollout, index, { ...change, since: at })
   const { name, state } = moved.waves[index]!
   const message = `wave ${index + 1} of ${moved.waves.length} (${name}): ${state}`
   return {
     rollout: moved,
     actions: [
-      { do: 'record', kind: `wave_${state}`, who: 'hub', message, ...(evidence === undefined ? {} : { evidence }) },
+      {
+        do: 'record',
+        kind: `wave_${state}`,
+        who: 'hub',
+        message,
+        ...(evidence === undefined ? {} : { evidence }),
+      },
     ],
   }
 }

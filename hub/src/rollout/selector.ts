@@ -12,7 +12,11 @@ const forms: readonly [RegExp, (match: RegExpExecArray) => Requirement][] = [
   [new RegExp(`^${key}\\s*==?\\s*(${value})$`), (m) => ({ key: m[1]!, op: 'in', values: [m[2]!] })],
   [
     new RegExp(`^${key}\\s+(in|notin)\\s*\\(\\s*(${value}(?:\\s*,\\s*${value})*)\\s*\\)$`),
-    (m) => ({ key: m[1]!, op: m[2] === 'in' ? 'in' : 'not_in', values: m[3]!.split(',').map((v) => v.trim()) }),
+    (m) => ({
+      key: m[1]!,
+      op: m[2] === 'in' ? 'in' : 'not_in',
+      values: m[3]!.split(',').map((v) => v.trim()),
+    }),
   ],
   [new RegExp(`^!\\s*${key}$`), (m) => ({ key: m[1]!, op: 'absent' })],
   [new RegExp(`^${key}$`), (m) => ({ key: m[1]!, op: 'exists' })],
@@ -43,20 +47,27 @@ function readRequirement(part: string): Requirement | undefined {
 }
 
 /** `id` and `labels.id` are the device's own name, whatever its labels say. */
-export function selects(requirements: readonly Requirement[], device: { id: string; labels: Record<string, string> }): boolean {
+export function selects(
+  requirements: readonly Requirement[],
+  device: { id: string; labels: Record<string, string> },
+): boolean {
   return requirements.every((requirement) => {
     const found = requirement.key === 'id' ? device.id : own(device.labels, requirement.key)
-    switch (requirement.op) {
-      case 'exists':
-        return found !== undefined
-      case 'absent':
-        return found === undefined
-      case 'in':
-        return found !== undefined && requirement.values.includes(found)
-      case 'not_in':
-        return found === undefined || !requirement.values.includes(found)
-    }
+    return holds(requirement, found)
   })
+}
+
+function holds(requirement: Requirement, found: string | undefined): boolean {
+  switch (requirement.op) {
+    case 'exists':
+      return found !== undefined
+    case 'absent':
+      return found === undefined
+    case 'in':
+      return found !== undefined && requirement.values.includes(found)
+    case 'not_in':
+      return found === undefined || !requirement.values.includes(found)
+  }
 }
 
 function own(labels: Record<string, string>, name: string): string | undefined {

@@ -13,7 +13,12 @@ export type BatchRefusal = 'malformed' | 'bad_signature' | 'wrong_topic'
 export type OpenedBatch = { ok: true; batch: Batch } | { ok: false; because: BatchRefusal; detail: string }
 
 /** Where a batch came from, as the broker and the enrolment know it: what the batch says of itself must agree. */
-export type Sender = { fleet: string; deviceId: string; stream: Stream; /** 64 hex digits. */ publicKey: string }
+export type Sender = {
+  fleet: string
+  deviceId: string
+  stream: Stream /** 64 hex digits. */
+  publicKey: string
+}
 
 /** A sealed batch is believed only after its signature, and then only about its own device and stream. */
 export function openBatch(bytes: Uint8Array, sender: Sender): OpenedBatch {

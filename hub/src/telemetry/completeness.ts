@@ -1,7 +1,14 @@
 import type { Stream } from '@godwit/protocol/topics'
 import type { Db } from '../store/database.ts'
 import { countIn, type Range, rangesOf, without } from './ranges.ts'
-import { type LossReason, losses, seqsIn, type StreamKey, type StreamState, streamsOf } from './telemetry-store.ts'
+import {
+  type LossReason,
+  losses,
+  type StreamKey,
+  type StreamState,
+  seqsIn,
+  streamsOf,
+} from './telemetry-store.ts'
 
 /** `awaited`: a later record is here and this one is not, so the device still has it, or it is under way. */
 export type MissingRange = { first: number; last: number; reason: 'awaited' | 'never_arrived' }
@@ -33,7 +40,8 @@ export async function completenessOf(db: Db, deviceId: string): Promise<Complete
 async function completeness(db: Db, stream: StreamKey & StreamState): Promise<Completeness> {
   const { session, contiguous, highest, stored, duplicates, forgotten, firstAt, lastAt } = stream
   const lost = await losses(db, stream)
-  const rangesBy = (reason: LossReason) => lost.filter((loss) => loss.reason === reason).map(({ range }) => range)
+  const rangesBy = (reason: LossReason) =>
+    lost.filter((loss) => loss.reason === reason).map(({ range }) => range)
   const tail: Range = [contiguous + 1, highest]
   const here = contiguous < highest ? rangesOf(await seqsIn(db, stream, tail, highest - contiguous)) : []
   const awaited = without([tail], [...here, ...lost.map(({ range }) => range)])
@@ -57,7 +65,10 @@ async function completeness(db: Db, stream: StreamKey & StreamState): Promise<Co
   }
 }
 
-function named<R extends string>([first, last]: Range, reason: R): { first: number; last: number; reason: R } {
+function named<R extends string>(
+  [first, last]: Range,
+  reason: R,
+): { first: number; last: number; reason: R } {
   return { first, last, reason }
 }
 
@@ -72,10 +83,18 @@ async function rejectedCount(db: Db, { deviceId, session, stream }: StreamKey): 
   return Number(row?.count ?? 0)
 }
 
-export type CompletenessSummary = { stored: number; duplicates: number; dropped: number; missing: number; forgotten: number; rejected: number }
+export type CompletenessSummary = {
+  stored: number
+  duplicates: number
+  dropped: number
+  missing: number
+  forgotten: number
+  rejected: number
+}
 
 export function summaryOf(all: readonly Completeness[]): CompletenessSummary {
-  const sum = (value: (entry: Completeness) => number) => all.reduce((total, entry) => total + value(entry), 0)
+  const sum = (value: (entry: Completeness) => number) =>
+    all.reduce((total, entry) => total + value(entry), 0)
   const count = (ranges: readonly { first: number; last: number }[]) =>
     countIn(ranges.map(({ first, last }) => [first, last] as const))
   return {
@@ -89,7 +108,9 @@ export function summaryOf(all: readonly Completeness[]): CompletenessSummary {
 }
 
 /** The whole fleet's. Only streams with a hole are looked at one by one, and those are few. */
-export async function fleetSummary(db: Db): Promise<CompletenessSummary & { windows: number; events: number }> {
+export async function fleetSummary(
+  db: Db,
+): Promise<CompletenessSummary & { windows: number; events: number }> {
   const totals = await db
     .selectFrom('stream_state')
     .select(({ fn }) => [
@@ -107,7 +128,10 @@ export async function fleetSummary(db: Db): Promise<CompletenessSummary & { wind
   const storedOf = (stream: Stream) => Number(perStream.find((row) => row.stream === stream)?.stored ?? 0)
   const gone = await db
     .selectFrom('dropped_range')
-    .select(({ fn }) => [fn.sum<number | null>('last').as('last'), fn.sum<number | null>('first').as('first')])
+    .select(({ fn }) => [
+      fn.sum<number | null>('last').as('last'),
+      fn.sum<number | null>('first').as('first'),
+    ])
     .select(({ fn }) => fn.countAll<number>().as('count'))
     .where('reason', '=', 'never_arrived')
     .executeTakeFirstOrThrow()

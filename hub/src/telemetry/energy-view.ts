@@ -1,7 +1,12 @@
 import type { EnergyGroup } from './rollup.ts'
 
 /** Joules and grams with all that an auditor asks for. `null` where nothing was measured: never a zero for unknown. */
-export function energyView({ energy, carbon, inferences, windows }: Pick<EnergyGroup, 'energy' | 'carbon' | 'inferences' | 'windows'>) {
+export function energyView({
+  energy,
+  carbon,
+  inferences,
+  windows,
+}: Pick<EnergyGroup, 'energy' | 'carbon' | 'inferences' | 'windows'>) {
   const isKnown = energy.label !== undefined
   return {
     joules: isKnown ? energy.joules : null,

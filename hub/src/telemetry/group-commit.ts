@@ -1,7 +1,11 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Db } from '../store/database.ts'
 
 type Job<I, O> = { input: I; resolve: (output: O) => void; reject: (error: unknown) => void }
 type Transact = <T>(work: (trx: Db) => Promise<T>) => Promise<T>
+
+/** At about a millisecond each a full group holds up everything else for less than a tenth of a second. */
+const groupMax = 64
 
 /**
  * One commit for all that came within a moment: a commit is an fsync, and a thousand devices would ask for a thousand.
@@ -39,9 +43,14 @@ export class GroupCommit<I, O> {
   }
 
   async #commit(): Promise<void> {
-    const jobs = this.#waiting
-    this.#waiting = []
-    if (jobs.length === 0) return
+    while (this.#waiting.length > 0) {
+      await this.#commitGroup(this.#waiting.splice(0, groupMax))
+      // SQLite answers at once, so a transaction never lets the event loop breathe: keep-alives wait until here.
+      await nextTurn()
+    }
+  }
+
+  async #commitGroup(jobs: readonly Job<I, O>[]): Promise<void> {
     try {
       const outputs = await this.#transact((trx) =>
         this.#work(

@@ -16,11 +16,11 @@ import {
   insertWindows,
   type Loss,
   losses,
+  type StreamKey,
+  type StreamState,
   saveLosses,
   saveStreamState,
   seqsIn,
-  type StreamKey,
-  type StreamState,
   streamState,
 } from './telemetry-store.ts'
 
@@ -50,10 +50,16 @@ export async function ingest(trx: Db, batch: Batch, at: EpochMs): Promise<Ingest
   const lost = await account(trx, key, batch, before, known, arrived)
   if (!sameLosses(known, lost)) await saveLosses(trx, key, lost)
   const contiguous = await settledUpTo(trx, key, before?.contiguous ?? 0, lost)
-  const highestOf = (ranges: readonly Range[]) => ranges.reduce((highest, [, last]) => Math.max(highest, last), 0)
+  const highestOf = (ranges: readonly Range[]) =>
+    ranges.reduce((highest, [, last]) => Math.max(highest, last), 0)
   const state: StreamState = {
     contiguous,
-    highest: Math.max(before?.highest ?? 0, contiguous, highestOf(arrived), highestOf(lost.map(({ range }) => range))),
+    highest: Math.max(
+      before?.highest ?? 0,
+      contiguous,
+      highestOf(arrived),
+      highestOf(lost.map(({ range }) => range)),
+    ),
     stored: (before?.stored ?? 0) + fresh.length,
     duplicates: (before?.duplicates ?? 0) + duplicates,
     dropped: countOf(lost, 'spool_full'),
@@ -98,7 +104,12 @@ async function seqsAmong(trx: Db, key: StreamKey, bounds: Range, limit: number, 
   return found
 }
 
-async function insertBodies(trx: Db, key: StreamKey, fresh: readonly { seq: number; body: unknown }[], at: EpochMs) {
+async function insertBodies(
+  trx: Db,
+  key: StreamKey,
+  fresh: readonly { seq: number; body: unknown }[],
+  at: EpochMs,
+) {
   switch (key.stream) {
     case 'window':
       return insertWindows(trx, key, fresh as { seq: number; body: WindowRecord }[], at)
@@ -121,7 +132,8 @@ async function account(
   known: readonly Loss[],
   arrived: readonly Range[],
 ): Promise<Loss[]> {
-  const rangesBy = (reason: Loss['reason']) => known.filter((loss) => loss.reason === reason).map(({ range }) => range)
+  const rangesBy = (reason: Loss['reason']) =>
+    known.filter((loss) => loss.reason === reason).map(({ range }) => range)
   const told = without(normalised(batch.dropped), rangesBy('spool_full'))
   const droppedNow = without(told, await storedWithin(trx, key, told))
   // A record can be under way while the device drops it: what arrived is not lost.

@@ -49,7 +49,12 @@ export async function windowsOf(db: Db, deviceId: string, before: EpochMs | unde
   })
 }
 
-export type EventQuery = { kind?: string | undefined; deviceId?: string | undefined; limit: number; after?: EventKey | undefined }
+export type EventQuery = {
+  kind?: string | undefined
+  deviceId?: string | undefined
+  limit: number
+  after?: EventKey | undefined
+}
 /** Where an event stands in the list: newest first, then by device, session and sequence. */
 export type EventKey = { at: EpochMs; deviceId: string; session: string; seq: number }
 

@@ -36,7 +36,9 @@ export function countIn(ranges: readonly Range[]): number {
 }
 
 export function within(ranges: readonly Range[], bounds: Range): Range[] {
-  return normalised(ranges.map(([first, last]) => [Math.max(first, bounds[0]), Math.min(last, bounds[1])] as const))
+  return normalised(
+    ranges.map(([first, last]) => [Math.max(first, bounds[0]), Math.min(last, bounds[1])] as const),
+  )
 }
 
 /** Runs of consecutive numbers. `numbers` may come in any order and more than once. */

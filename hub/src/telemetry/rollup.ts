@@ -1,8 +1,8 @@
 import type { EpochMs } from '@godwit/protocol/units'
+import { sql } from 'kysely'
 import { type CarbonFigure, carbonOf } from '../energy/carbon.ts'
 import { type EnergyLabel, type EnergyOfWindow, type EnergySum, sumEnergy } from '../energy/energy-sum.ts'
 import type { CarbonFactor } from '../energy/factor.ts'
-import { sql } from 'kysely'
 import type { Db } from '../store/database.ts'
 import { addCounts, quantileMicros } from './latency.ts'
 
@@ -45,7 +45,17 @@ export async function rollup(db: Db, span: Span): Promise<ReleaseRollup[]> {
 function windowsIn(db: Db, { from, to, deviceId }: Span) {
   let query = db
     .selectFrom('window_record')
-    .select(['device_id', 'slot', 'model', 'version', 'release_digest', 'start_at', 'end_at', 'readings', 'inferences'])
+    .select([
+      'device_id',
+      'slot',
+      'model',
+      'version',
+      'release_digest',
+      'start_at',
+      'end_at',
+      'readings',
+      'inferences',
+    ])
     .select(['errors', 'anomalies', 'latency_json', ...energyColumns])
     .orderBy('end_at')
   if (deviceId !== undefined) query = query.where('device_id', '=', deviceId)
@@ -120,7 +130,12 @@ export type EnergyGroup = {
  * Joules and grams per device, model or version, largest first. The database adds up what has one label and source;
  * those sums are figures like any other, because coverage is weighed by time and uncertainty by joules.
  */
-export async function energyBy(db: Db, by: EnergyGrouping, factor: CarbonFactor, span: Span): Promise<EnergyGroup[]> {
+export async function energyBy(
+  db: Db,
+  by: EnergyGrouping,
+  factor: CarbonFactor,
+  span: Span,
+): Promise<EnergyGroup[]> {
   const columns = groupColumns[by]
   const groups = new Map<string, SummedRow[]>()
   for (const row of await summedEnergy(db, columns, span)) {
@@ -167,7 +182,11 @@ type SummedRow = Partial<Record<GroupColumn, string>> & {
   weighedSigma: number
 }
 
-function summedEnergy(db: Db, columns: readonly GroupColumn[], { from, to, deviceId }: Span): Promise<SummedRow[]> {
+function summedEnergy(
+  db: Db,
+  columns: readonly GroupColumn[],
+  { from, to, deviceId }: Span,
+): Promise<SummedRow[]> {
   const ms = sql<number>`(case when end_at > start_at then end_at - start_at else 0 end)`
   // A window of nothing but gap taints no label, so it is summed apart.
   const isGap = sql<number>`(case when coalesce(energy_coverage, 0) = 0 then 1 else 0 end)`

@@ -52,7 +52,12 @@ export async function streamsOf(db: Db, deviceId: string): Promise<(StreamKey & 
     .orderBy('first_at', 'desc')
     .orderBy('stream')
     .execute()
-  return rows.map((row) => ({ deviceId, session: row.session, stream: row.stream as Stream, ...stateOfRow(row) }))
+  return rows.map((row) => ({
+    deviceId,
+    session: row.session,
+    stream: row.stream as Stream,
+    ...stateOfRow(row),
+  }))
 }
 
 type StateRow = {
@@ -67,7 +72,16 @@ type StateRow = {
 }
 
 function stateOfRow(row: StateRow): StreamState {
-  const { contiguous, highest, stored, duplicates, dropped, forgotten, first_at: firstAt, last_at: lastAt } = row
+  const {
+    contiguous,
+    highest,
+    stored,
+    duplicates,
+    dropped,
+    forgotten,
+    first_at: firstAt,
+    last_at: lastAt,
+  } = row
   return { contiguous, highest, stored, duplicates, dropped, forgotten, firstAt, lastAt }
 }
 
@@ -242,7 +256,12 @@ export async function insertHealth(
 }
 
 /** What drift needs of the windows in a range, in the order of their sequence. */
-export async function driftOfWindows(db: Db, { deviceId, session }: StreamKey, [first, last]: Range, limit: number) {
+export async function driftOfWindows(
+  db: Db,
+  { deviceId, session }: StreamKey,
+  [first, last]: Range,
+  limit: number,
+) {
   const rows = await db
     .selectFrom('window_record')
     .select(['seq', 'slot', 'model', 'version', 'release_digest', 'drift_json'])

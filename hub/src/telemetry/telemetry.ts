@@ -45,7 +45,11 @@ export class Telemetry {
     for (const { deviceId, stream, payload } of deliveries) {
       const publicKey = keys.get(deviceId)
       if (publicKey === undefined) {
-        receipts.push({ ok: false, because: 'unknown_device', detail: `${deviceId} is not enrolled, or revoked` })
+        receipts.push({
+          ok: false,
+          because: 'unknown_device',
+          detail: `${deviceId} is not enrolled, or revoked`,
+        })
         continue
       }
       const opened = openBatch(payload, { fleet: this.#needs.config.fleet, deviceId, stream, publicKey })
@@ -57,7 +61,8 @@ export class Telemetry {
   async #take(trx: Db, batch: Batch): Promise<Ack> {
     const at = this.#needs.clock()
     const ingested = await ingest(trx, batch, at)
-    if (batch.stream === 'window' && ingested.settled) await this.#drift.take(trx, batch, ingested.settled, at)
+    if (batch.stream === 'window' && ingested.settled)
+      await this.#drift.take(trx, batch, ingested.settled, at)
     await this.#tell(trx, batch, ingested)
     return ingested.ack
   }
@@ -66,19 +71,44 @@ export class Telemetry {
     const { feed } = this.#needs
     const topic = `device:${deviceId}`
     if (rejected.length > 0) {
-      const detail = { deviceId, stream, count: rejected.length, first: rejected[0]!.seq, detail: rejected[0]!.detail }
-      await feed.append(trx, { topic, type: 'telemetry.event', data: { kind: 'records_rejected', severity: 'warning', ...detail } })
+      const detail = {
+        deviceId,
+        stream,
+        count: rejected.length,
+        first: rejected[0]!.seq,
+        detail: rejected[0]!.detail,
+      }
+      await feed.append(trx, {
+        topic,
+        type: 'telemetry.event',
+        data: { kind: 'records_rejected', severity: 'warning', ...detail },
+      })
     }
     if (stream === 'window' && fresh.length > 0) {
       const last = fresh[fresh.length - 1]!.body as WindowRecord
       const { slot, model, version, inferences, errors, anomalies, end } = last
-      const data = { deviceId, session, windows: fresh.length, slot, model, version, inferences, errors, anomalies, end }
+      const data = {
+        deviceId,
+        session,
+        windows: fresh.length,
+        slot,
+        model,
+        version,
+        inferences,
+        errors,
+        anomalies,
+        end,
+      }
       await feed.append(trx, { topic, type: 'device.window', data })
     }
     if (stream === 'event')
       for (const { seq, body } of fresh.slice(0, eventsToldMax)) {
         const { kind, at, slot, severity, detail } = body as EventRecord
-        await feed.append(trx, { topic, type: 'telemetry.event', data: { deviceId, seq, kind, at, slot, severity, detail } })
+        await feed.append(trx, {
+          topic,
+          type: 'telemetry.event',
+          data: { deviceId, seq, kind, at, slot, severity, detail },
+        })
       }
   }
 }

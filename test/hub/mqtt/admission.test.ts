@@ -1,7 +1,7 @@
-import { connect } from 'node:net'
 import { once } from 'node:events'
-import { FrameMeter } from '@godwit/hub/mqtt/frame-meter'
+import { connect } from 'node:net'
 import { brokerDefaults } from '@godwit/hub/mqtt/broker'
+import { FrameMeter } from '@godwit/hub/mqtt/frame-meter'
 import { topics } from '@godwit/protocol/topics'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Box, newHub, seedOf } from '../support/new-hub.ts'
@@ -22,7 +22,8 @@ afterEach(async () => {
   await box.close()
 })
 
-const audited = async () => (await box.hub.services.audit.before(undefined, 100)).map(({ who, action }) => `${who} ${action}`)
+const audited = async () =>
+  (await box.hub.services.audit.before(undefined, 100)).map(({ who, action }) => `${who} ${action}`)
 const news = async () => (await box.hub.services.feed.after(0, 500)).map(({ data }) => data['kind'])
 
 describe('a connection', () => {
@@ -37,7 +38,10 @@ describe('a connection', () => {
     ['another device’s user name', () => ({ username: 'valve' })],
     ['another device’s client id', () => ({ clientId: 'valve' })],
     ['no password', () => ({ password: '' })],
-    ['a device that is not enrolled', () => ({ clientId: 'ghost', username: 'ghost', password: cam.token('ghost') })],
+    [
+      'a device that is not enrolled',
+      () => ({ clientId: 'ghost', username: 'ghost', password: cam.token('ghost') }),
+    ],
   ])('with %s is answered "bad user name or password", not silence', async (_, change) => {
     await expect(cam.connect(change())).rejects.toMatchObject({ code: 4 })
   })
@@ -96,7 +100,11 @@ describe('a device that publishes', () => {
   test.each([
     ['no JSON', 'state', 'not json'],
     ['a document of another shape', 'state', '{"status":"asleep"}'],
-    ['two keys of one name', 'state', '{"status":"online","status":"offline","bootId":"b","connection":1,"at":1}'],
+    [
+      'two keys of one name',
+      'state',
+      '{"status":"online","status":"offline","bootId":"b","connection":1,"at":1}',
+    ],
     ['no CBOR', 'telemetry', '\x00\xff\xfe'],
     ['a report by nobody', 'reported', '{"signed":{"_type":"report"},"signatures":[]}'],
     ['a birth without hardware', 'birth', '{}'],
@@ -112,7 +120,9 @@ describe('a device that publishes', () => {
     }[kind]!
     const before = await box.hub.services.fleet.device('cam')
     await cam.publish(topic, payload)
-    await vi.waitFor(async () => expect((await news()).some((found) => String(found).startsWith('message_'))).toBe(true))
+    await vi.waitFor(async () =>
+      expect((await news()).some((found) => String(found).startsWith('message_'))).toBe(true),
+    )
     expect(cam.client.connected).toBe(true)
     expect(await box.hub.services.fleet.device('cam')).toEqual(before)
   })
@@ -138,7 +148,13 @@ describe('a device that publishes', () => {
 describe('a device that subscribes', () => {
   test('to what is not its own is refused that and nothing else', async () => {
     await cam.connect()
-    const filters = [topics.downAll(fleet, 'valve'), '#', 'godwit/1/+/d/+/dn/#', topics.block(fleet, '+'), topics.state(fleet, 'valve')]
+    const filters = [
+      topics.downAll(fleet, 'valve'),
+      '#',
+      'godwit/1/+/d/+/dn/#',
+      topics.block(fleet, '+'),
+      topics.state(fleet, 'valve'),
+    ]
     for (const filter of filters) await expect(cam.client.subscribeAsync(filter)).rejects.toThrow()
     await cam.client.subscribeAsync(topics.downAll(fleet, 'cam'))
     await vi.waitFor(async () => expect(await audited()).toContain('device:cam mqtt.refused'))
@@ -156,11 +172,18 @@ describe('a stranger', () => {
 })
 
 describe('the frame meter', () => {
-  const publish = (length: number) => Buffer.from([0x30, (length & 0x7f) | 0x80, (length >> 7) | 0x80, length >> 14])
+  const publish = (length: number) =>
+    Buffer.from([0x30, (length & 0x7f) | 0x80, (length >> 7) | 0x80, length >> 14])
 
   test('counts packets that come in any pieces', () => {
     const meter = new FrameMeter(100, 1_000)
-    const stream = Buffer.concat([Buffer.from([0x10, 2, 0, 0]), Buffer.from([0xc0, 0]), publish(900), Buffer.alloc(900), Buffer.from([0xc0, 0])])
+    const stream = Buffer.concat([
+      Buffer.from([0x10, 2, 0, 0]),
+      Buffer.from([0xc0, 0]),
+      publish(900),
+      Buffer.alloc(900),
+      Buffer.from([0xc0, 0]),
+    ])
     for (const byte of stream) expect(meter.take(Buffer.from([byte]))).toBe(true)
     expect(meter.take(publish(1_001))).toBe(false)
   })

@@ -21,16 +21,25 @@ afterEach(async () => {
 })
 
 const retainedMeta = (device: TestDevice) =>
-  device.received.filter(({ topic, retain, payload }) => topic.includes('/meta/') && retain && payload.length > 0).map(({ topic }) => topic.split('/meta/')[1])
+  device.received
+    .filter(({ topic, retain, payload }) => topic.includes('/meta/') && retain && payload.length > 0)
+    .map(({ topic }) => topic.split('/meta/')[1])
 
 describe('what the hub retains', () => {
   test('is its status, the metadata and the device’s own directive, there for whoever comes', async () => {
     const version = await listedVersion(box, '1', plainFiles(1))
     await box.hub.services.directives.setGoal(['cam'], 'default', goalOf(version), { who: 'test' })
     await (await cam.connect()).subscribeAll()
-    await vi.waitFor(() => expect(cam.directive()?.slots['default']?.releaseDigest).toBe(version.ref.releaseDigest))
-    await vi.waitFor(() => expect(retainedMeta(cam).sort()).toEqual(['root/1', 'snapshot/1', 'targets/1', 'timestamp']))
-    expect(JSON.parse(cam.on(topics.hub(fleet))[0]!)).toMatchObject({ status: 'online', epoch: box.hub.services.epoch })
+    await vi.waitFor(() =>
+      expect(cam.directive()?.slots['default']?.releaseDigest).toBe(version.ref.releaseDigest),
+    )
+    await vi.waitFor(() =>
+      expect(retainedMeta(cam).sort()).toEqual(['root/1', 'snapshot/1', 'targets/1', 'timestamp']),
+    )
+    expect(JSON.parse(cam.on(topics.hub(fleet))[0]!)).toMatchObject({
+      status: 'online',
+      epoch: box.hub.services.epoch,
+    })
     const timestamp = (await box.hub.services.repository.current()).find(({ role }) => role === 'timestamp')!
     expect(cam.on(topics.meta(fleet, 'timestamp'))[0]).toBe(new TextDecoder().decode(timestamp.bytes))
   })
@@ -43,7 +52,9 @@ describe('what the hub retains', () => {
     await next.start()
     await cam.connect({}, next.addresses.mqttUrl)
     await cam.subscribeAll()
-    await vi.waitFor(() => expect(cam.directive()?.slots['default']?.releaseDigest).toBe(version.ref.releaseDigest))
+    await vi.waitFor(() =>
+      expect(cam.directive()?.slots['default']?.releaseDigest).toBe(version.ref.releaseDigest),
+    )
     await vi.waitFor(() => expect(retainedMeta(cam)).toHaveLength(4))
     expect(JSON.parse(cam.on(topics.hub(fleet))[0]!).epoch).not.toBe(box.hub.services.epoch)
   })
@@ -58,7 +69,9 @@ describe('what the hub retains', () => {
     const verdict = await box.hub.services.repository.acceptTargets(signedTargets(2), 'test')
     expect(verdict).toMatchObject({ trusted: true })
     await (await cam.connect()).subscribeAll()
-    await vi.waitFor(() => expect(retainedMeta(cam).sort()).toEqual(['root/1', 'snapshot/2', 'targets/2', 'timestamp']))
+    await vi.waitFor(() =>
+      expect(retainedMeta(cam).sort()).toEqual(['root/1', 'snapshot/2', 'targets/2', 'timestamp']),
+    )
   })
 })
 
@@ -89,7 +102,12 @@ describe('presence', () => {
   const status = async () => (await box.hub.services.fleet.device('cam'))?.status
 
   test('follows the device, and its will when the link breaks', async () => {
-    const will = { topic: topics.state(fleet, 'cam'), payload: Buffer.from(cam.state('offline', 1)), qos: 1 as const, retain: true }
+    const will = {
+      topic: topics.state(fleet, 'cam'),
+      payload: Buffer.from(cam.state('offline', 1)),
+      qos: 1 as const,
+      retain: true,
+    }
     await cam.connect({ will })
     await cam.publish(topics.state(fleet, 'cam'), cam.state('online', 1), { qos: 1, retain: true })
     expect(await status()).toBe('online')
@@ -126,11 +144,19 @@ describe('blocks over MQTT', () => {
 
   async function withBlocks(device: TestDevice, blocks: readonly string[], url?: string): Promise<void> {
     await (await device.connect({}, url)).subscribeAll()
-    await device.client.subscribeAsync(blocks.map((sha256) => topics.block(fleet, sha256)), { qos: 0 })
+    await device.client.subscribeAsync(
+      blocks.map((sha256) => topics.block(fleet, sha256)),
+      { qos: 0 },
+    )
   }
 
   const request = (blocks: readonly string[], change: Record<string, unknown> = {}) =>
-    JSON.stringify({ blob, blockBytes: 4_096, blocks: blocks.map((sha256) => ({ index: blocksOf().indexOf(sha256), sha256 })), ...change })
+    JSON.stringify({
+      blob,
+      blockBytes: 4_096,
+      blocks: blocks.map((sha256) => ({ index: blocksOf().indexOf(sha256), sha256 })),
+      ...change,
+    })
 
   test('are published once for two devices that ask within a moment', async () => {
     // A long moment, so that no slow machine makes two of it.
@@ -141,12 +167,20 @@ describe('blocks over MQTT', () => {
     // Subscribed to everything, never asks: it counts what the broker publishes.
     const listener = await TestDevice.enrolled(box, 'listener', 13)
     others.push(valve, listener)
-    for (const device of [cam, valve, listener]) await withBlocks(device, blocksOf(), `mqtt://127.0.0.1:${broker.port}`)
-    await Promise.all([cam, valve].map((device) => device.publish(topics.blockRequest(fleet, device.id), request(blocksOf()))))
+    for (const device of [cam, valve, listener])
+      await withBlocks(device, blocksOf(), `mqtt://127.0.0.1:${broker.port}`)
+    await Promise.all(
+      [cam, valve].map((device) =>
+        device.publish(topics.blockRequest(fleet, device.id), request(blocksOf())),
+      ),
+    )
     for (const device of [cam, valve, listener])
       await vi.waitFor(
         () => {
-          const bytes = blocksOf().map((sha256) => device.received.find(({ topic }) => topic.endsWith(sha256))?.payload ?? Buffer.alloc(0))
+          const bytes = blocksOf().map(
+            (sha256) =>
+              device.received.find(({ topic }) => topic.endsWith(sha256))?.payload ?? Buffer.alloc(0),
+          )
           expect(sha256Hex(Buffer.concat(bytes))).toBe(blob)
         },
         { timeout: 20_000 },
@@ -168,9 +202,15 @@ describe('blocks over MQTT', () => {
   test('bring the release document as one block', async () => {
     const { releaseDigest } = version.ref
     await withBlocks(cam, [releaseDigest])
-    const ask = { blob: releaseDigest, blockBytes: version.bytes.length, blocks: [{ index: 0, sha256: releaseDigest }] }
+    const ask = {
+      blob: releaseDigest,
+      blockBytes: version.bytes.length,
+      blocks: [{ index: 0, sha256: releaseDigest }],
+    }
     await cam.publish(topics.blockRequest(fleet, 'cam'), JSON.stringify(ask))
-    await vi.waitFor(() => expect(cam.on(topics.block(fleet, releaseDigest))[0]).toBe(new TextDecoder().decode(version.bytes)))
+    await vi.waitFor(() =>
+      expect(cam.on(topics.block(fleet, releaseDigest))[0]).toBe(new TextDecoder().decode(version.bytes)),
+    )
   })
 
   test.each([
@@ -181,17 +221,29 @@ describe('blocks over MQTT', () => {
   ])('%s are refused, with the reason', async (_, change, code) => {
     await (await cam.connect()).subscribeAll()
     await cam.publish(topics.blockRequest(fleet, 'cam'), request(blocksOf(), change))
-    await vi.waitFor(() => expect(cam.on(topics.blockRefusal(fleet, 'cam')).map((text) => JSON.parse(text).code)).toEqual([code]))
+    await vi.waitFor(() =>
+      expect(cam.on(topics.blockRefusal(fleet, 'cam')).map((text) => JSON.parse(text).code)).toEqual([code]),
+    )
   })
 
   test('of a version that is taken off the list are refused from then on', async () => {
     await (await cam.connect()).subscribeAll()
     const { releaseDigest, version: name } = version.ref
-    const listed = { length: version.bytes.length, hashes: { sha256: releaseDigest }, custom: { kind: 'godwit-release/1', model: 'gauge', version: name, releaseCounter: 1 } }
+    const listed = {
+      length: version.bytes.length,
+      hashes: { sha256: releaseDigest },
+      custom: { kind: 'godwit-release/1', model: 'gauge', version: name, releaseCounter: 1 },
+    }
     const { repository } = box.hub.services
-    expect(await repository.acceptTargets(signedTargets(2, { [targetPathOf('gauge', name)]: listed }), 'test')).toMatchObject({ trusted: true })
+    expect(
+      await repository.acceptTargets(signedTargets(2, { [targetPathOf('gauge', name)]: listed }), 'test'),
+    ).toMatchObject({ trusted: true })
     expect(await repository.acceptTargets(signedTargets(3), 'test')).toMatchObject({ trusted: true })
     await cam.publish(topics.blockRequest(fleet, 'cam'), request(blocksOf()))
-    await vi.waitFor(() => expect(cam.on(topics.blockRefusal(fleet, 'cam')).map((text) => JSON.parse(text).code)).toEqual(['not_listed']))
+    await vi.waitFor(() =>
+      expect(cam.on(topics.blockRefusal(fleet, 'cam')).map((text) => JSON.parse(text).code)).toEqual([
+        'not_listed',
+      ]),
+    )
   })
 })

@@ -3,20 +3,20 @@ import type { Report } from '@godwit/protocol/messages/report'
 import {
   type Batch,
   batchSigningBytes,
+  type EventRecord,
   encodeBatch,
   encodeSealedBatch,
-  type EventRecord,
   latencyBucketMicros,
   type WindowRecord,
 } from '@godwit/protocol/messages/telemetry'
 import { describeFile, sha256Hex } from '@godwit/protocol/release/blocks'
 import type { Release } from '@godwit/protocol/release/release'
+import { type Stream, topics } from '@godwit/protocol/topics'
 import { mintDeviceToken } from '@godwit/protocol/trust/device-token'
 import { publicKeyOf, sign } from '@godwit/protocol/trust/ed25519'
 import { utf8 } from '@godwit/protocol/trust/encoding'
 import { encodeEnvelope, signDocument } from '@godwit/protocol/trust/envelope'
 import { ed25519Key, keyIdOf, keyOfSeed } from '@godwit/protocol/trust/key'
-import { type Stream, topics } from '@godwit/protocol/topics'
 import mqtt, { type MqttClient } from 'mqtt'
 import { type Box, joinRequest, seedOf } from '../support/new-hub.ts'
 
@@ -38,12 +38,19 @@ export class TestDevice {
     this.seed = seed
   }
 
-  static async enrolled(box: Box, id: string, byte: number, labels: Record<string, string> = {}): Promise<TestDevice> {
+  static async enrolled(
+    box: Box,
+    id: string,
+    byte: number,
+    labels: Record<string, string> = {},
+  ): Promise<TestDevice> {
     const device = new TestDevice(box, id, seedOf(byte))
     const { enrolment } = box.hub.services
     const { token } = await enrolment.createJoinToken({ labels, uses: 1, expiresInMs: 60_000 }, 'test')
     // The device takes the secret out of the token.
-    const { secret } = JSON.parse(Buffer.from(token.slice('gwj1_'.length), 'base64url').toString('utf8')) as { secret: string }
+    const { secret } = JSON.parse(Buffer.from(token.slice('gwj1_'.length), 'base64url').toString('utf8')) as {
+      secret: string
+    }
     const verdict = await enrolment.enrol(joinRequest(secret, device.seed, id))
     if (!verdict.enrolled) throw new Error(verdict.detail)
     return device
@@ -73,17 +80,30 @@ export class TestDevice {
     this.client.on('close', () => {
       this.closed = true
     })
-    this.client.on('message', (topic, payload, packet) => this.received.push({ topic, payload, retain: packet.retain }))
+    this.client.on('message', (topic, payload, packet) =>
+      this.received.push({ topic, payload, retain: packet.retain }),
+    )
     return this
   }
 
   async subscribeAll(): Promise<this> {
-    await this.client.subscribeAsync([topics.hub(fleet), topics.metaAll(fleet), topics.downAll(fleet, this.id)], { qos: 1 })
+    await this.client.subscribeAsync(
+      [topics.hub(fleet), topics.metaAll(fleet), topics.downAll(fleet, this.id)],
+      { qos: 1 },
+    )
     return this
   }
 
-  publish(topic: string, payload: string | Uint8Array, options: mqtt.IClientPublishOptions = { qos: 1 }): Promise<unknown> {
-    return this.client.publishAsync(topic, typeof payload === 'string' ? payload : Buffer.from(payload), options)
+  publish(
+    topic: string,
+    payload: string | Uint8Array,
+    options: mqtt.IClientPublishOptions = { qos: 1 },
+  ): Promise<unknown> {
+    return this.client.publishAsync(
+      topic,
+      typeof payload === 'string' ? payload : Buffer.from(payload),
+      options,
+    )
   }
 
   async hasClosed(): Promise<void> {
@@ -92,7 +112,9 @@ export class TestDevice {
   }
 
   on(topic: string): string[] {
-    return this.received.filter((message) => message.topic === topic).map(({ payload }) => payload.toString('utf8'))
+    return this.received
+      .filter((message) => message.topic === topic)
+      .map(({ payload }) => payload.toString('utf8'))
   }
 
   state(status: 'online' | 'sleeping' | 'offline', connection: number): string {
@@ -139,7 +161,12 @@ export class TestDevice {
     return JSON.parse(all.at(-1) ?? 'null')?.signed
   }
 
-  async says(phase: Report['slots'][string]['phase'], release: Known, code?: Report['slots'][string]['code'], runs?: Known): Promise<void> {
+  async says(
+    phase: Report['slots'][string]['phase'],
+    release: Known,
+    code?: Report['slots'][string]['code'],
+    runs?: Known,
+  ): Promise<void> {
     const { version } = this.directive()
     const isEnd = code !== undefined
     const running = runs ?? (phase === 'committed' ? release : undefined)
@@ -168,10 +195,19 @@ export class TestDevice {
   }
 }
 
-export type Known = { ref: { model: string; version: string; releaseDigest: string }; release: Release; bytes: Uint8Array }
+export type Known = {
+  ref: { model: string; version: string; releaseDigest: string }
+  release: Release
+  bytes: Uint8Array
+}
 
 /** A version that the registry lists, put there as if it had been published: what publishing checks is not our matter. */
-export async function listedVersion(box: Box, version: string, files: Record<string, Uint8Array>, change: Partial<Release> = {}): Promise<Known> {
+export async function listedVersion(
+  box: Box,
+  version: string,
+  files: Record<string, Uint8Array>,
+  change: Partial<Release> = {},
+): Promise<Known> {
   const { blobs, database } = box.hub.services
   const release = {
     format: 'godwit-release/1',
@@ -179,9 +215,14 @@ export async function listedVersion(box: Box, version: string, files: Record<str
     version,
     releaseCounter: Number(version),
     createdAt: '2026-11-01T00:00:00Z',
-    files: Object.fromEntries(Object.entries(files).map(([path, bytes]) => [path, describeFile(bytes, 4_096)])),
+    files: Object.fromEntries(
+      Object.entries(files).map(([path, bytes]) => [path, describeFile(bytes, 4_096)]),
+    ),
     variants: [{ name: 'fp32', file: 'model.onnx', executionProviders: ['cpu'], precision: 'fp32' }],
-    io: { inputs: [{ name: 'x', dtype: 'float32', shape: [1] }], outputs: [{ name: 'y', dtype: 'float32', shape: [1] }] },
+    io: {
+      inputs: [{ name: 'x', dtype: 'float32', shape: [1] }],
+      outputs: [{ name: 'y', dtype: 'float32', shape: [1] }],
+    },
     golden: 'golden.json',
     pipeline: 'pipeline.json',
     requires: { opset: { '': 17 }, irVersion: 8 },
@@ -200,7 +241,12 @@ export async function listedVersion(box: Box, version: string, files: Record<str
     .insertInto('version')
     .values({
       ...{ model: 'gauge', version, release_digest: releaseDigest, release_counter: release.releaseCounter },
-      ...{ release_bytes: bytes.length, release_json: JSON.stringify(release), created_at: 1, created_by: 'test' },
+      ...{
+        release_bytes: bytes.length,
+        release_json: JSON.stringify(release),
+        created_at: 1,
+        created_by: 'test',
+      },
       ...{ listed_at: 1, delisted_at: null },
     })
     .execute()

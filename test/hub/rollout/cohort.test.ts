@@ -47,7 +47,9 @@ describe('the order of devices in a rollout', () => {
 
 describe('the sizes of waves', () => {
   test('a count is that many more, a percentage is reached together with the waves before it, rest is everybody else', () => {
-    expect(waveCounts([{ count: 1 }, { percent: 10 }, { percent: 50 }, { rest: true }], 100)).toEqual([1, 9, 40, 50])
+    expect(waveCounts([{ count: 1 }, { percent: 10 }, { percent: 50 }, { rest: true }], 100)).toEqual([
+      1, 9, 40, 50,
+    ])
   })
 
   test('a percentage is at least one device, while there is one', () => {

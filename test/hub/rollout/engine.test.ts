@@ -2,7 +2,15 @@ import type { CreateRequest } from '@godwit/hub/rollout/create'
 import type { Hub } from '@godwit/hub/wiring'
 import { topics } from '@godwit/protocol/topics'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { fleet, goalOf, type Known, listedVersion, plainFiles, TestDevice, windowBody } from '../mqtt/test-device.ts'
+import {
+  fleet,
+  goalOf,
+  type Known,
+  listedVersion,
+  plainFiles,
+  TestDevice,
+  windowBody,
+} from '../mqtt/test-device.ts'
 import { type Box, newHub } from '../support/new-hub.ts'
 
 let box: Box
@@ -34,7 +42,12 @@ beforeEach(async () => {
     devices.push(device)
     await (await device.connect()).subscribeAll()
   }
-  await box.hub.services.directives.setGoal(devices.map(({ id }) => id), 'default', goalOf(v1), { who: 'test' })
+  await box.hub.services.directives.setGoal(
+    devices.map(({ id }) => id),
+    'default',
+    goalOf(v1),
+    { who: 'test' },
+  )
   for (const device of devices) {
     await hasDirective(device, v1)
     await device.says('committed', v1, 'ok')
@@ -46,9 +59,13 @@ afterEach(async () => {
 })
 
 const hasDirective = (device: TestDevice, version: Known) =>
-  vi.waitFor(() => expect(device.directive()?.slots['default']?.releaseDigest).toBe(version.ref.releaseDigest))
+  vi.waitFor(() =>
+    expect(device.directive()?.slots['default']?.releaseDigest).toBe(version.ref.releaseDigest),
+  )
 const told = (version: Known) =>
-  devices.filter((device) => device.directive()?.slots['default']?.releaseDigest === version.ref.releaseDigest)
+  devices.filter(
+    (device) => device.directive()?.slots['default']?.releaseDigest === version.ref.releaseDigest,
+  )
 
 async function create(change: Partial<CreateRequest> = {}): Promise<string> {
   const verdict = await box.hub.services.rollouts.create(request(change), 'token:ana')
@@ -76,7 +93,12 @@ async function sample(device: TestDevice, version: Known, change = {}): Promise<
   const seq = (seqs.get(`${device.id}${device.seed[0]}`) ?? 0) + 1
   seqs.set(`${device.id}${device.seed[0]}`, seq)
   const session = `session-${box.stateDir.slice(-20)}`.slice(0, 64).replaceAll('/', '-')
-  const batch = device.seal({ stream: 'window', session, base: seq, records: [{ seq, body: windowBody(version, change) }] })
+  const batch = device.seal({
+    stream: 'window',
+    session,
+    base: seq,
+    records: [{ seq, body: windowBody(version, change) }],
+  })
   await device.publish(topics.telemetry(fleet, device.id, 'window'), batch)
 }
 
@@ -85,7 +107,9 @@ describe('a rollout on a real hub', () => {
     const id = await create()
     const first = await canary()
     await first.says('downloading', v2, undefined, v1)
-    await vi.waitFor(async () => expect((await rolloutOf(id)).deployments.get(first.id)?.state).toBe('downloading'))
+    await vi.waitFor(async () =>
+      expect((await rolloutOf(id)).deployments.get(first.id)?.state).toBe('downloading'),
+    )
     await first.says('committed', v2, 'ok')
     await vi.waitFor(async () => expect((await rolloutOf(id)).waves[0]?.state).toBe('soaking'))
     await sample(first, v2)
@@ -115,7 +139,11 @@ describe('a rollout on a real hub', () => {
     await tick(3_600_000)
     expect(told(v1)).toHaveLength(3)
     const entry = (await box.hub.services.rollouts.entries(id, 0, 100)).at(-1)
-    expect(entry).toMatchObject({ kind: 'paused', who: 'hub', message: expect.stringContaining('selftest_accuracy') })
+    expect(entry).toMatchObject({
+      kind: 'paused',
+      who: 'hub',
+      message: expect.stringContaining('selftest_accuracy'),
+    })
     expect(entry?.evidence).toMatchObject([{ name: 'success_share', state: 'fail', value: 0, n: 1 }, {}, {}])
   })
 
@@ -153,7 +181,10 @@ describe('a rollout on a real hub', () => {
     await vi.waitFor(async () => expect((await rolloutOf(id)).phase).toBe('rolled_back'))
     expect((await rolloutOf(id)).deployments.get(first.id)?.state).toBe('rolled_back')
     const entries = await box.hub.services.rollouts.entries(id, 0, 100)
-    expect(entries.find(({ kind }) => kind === 'rolling_back')).toMatchObject({ who: 'token:ana', message: 'it hums' })
+    expect(entries.find(({ kind }) => kind === 'rolling_back')).toMatchObject({
+      who: 'token:ana',
+      message: 'it hums',
+    })
   })
 
   test('an abort takes the directive back from a device that has not installed it', async () => {
@@ -184,7 +215,9 @@ describe('a rollout on a real hub', () => {
     await box.hub.services.rollouts.act(id, 'resume', 'token:ana', 'link is back')
     await vi.waitFor(() => expect(first.directive().version).toBeGreaterThan(before))
     await first.says('committed', v2, 'ok')
-    await vi.waitFor(async () => expect((await rolloutOf(id)).deployments.get(first.id)?.state).toBe('succeeded'))
+    await vi.waitFor(async () =>
+      expect((await rolloutOf(id)).deployments.get(first.id)?.state).toBe('succeeded'),
+    )
   })
 
   test('is taken up by the next hub where the last one left it', async () => {
@@ -208,7 +241,9 @@ describe('a rollout on a real hub', () => {
     const id = await create()
     const first = await canary()
     await box.hub.services.fleet.revoke(first.id, 'token:ana')
-    await vi.waitFor(async () => expect((await rolloutOf(id)).deployments.get(first.id)?.state).toBe('skipped'))
+    await vi.waitFor(async () =>
+      expect((await rolloutOf(id)).deployments.get(first.id)?.state).toBe('skipped'),
+    )
   })
 })
 
@@ -229,11 +264,17 @@ describe('a rollout is refused', () => {
   })
 
   test('when nobody is meant', async () => {
-    expect(await refused({ selector: 'site=nowhere' })).toEqual(['no-targets', 'selector "site=nowhere": no device matches'])
+    expect(await refused({ selector: 'site=nowhere' })).toEqual([
+      'no-targets',
+      'selector "site=nowhere": no device matches',
+    ])
   })
 
   test('when everybody who is meant runs it already', async () => {
-    expect(await refused({ version: '1', selector: 'site=indoor' })).toEqual(['no-targets', expect.stringContaining('all 2 devices run 1 already')])
+    expect(await refused({ version: '1', selector: 'site=indoor' })).toEqual([
+      'no-targets',
+      expect.stringContaining('all 2 devices run 1 already'),
+    ])
   })
 
   test('when the selector cannot be read', async () => {
@@ -243,19 +284,32 @@ describe('a rollout is refused', () => {
   test('when a gate asks for drift and the release has no profile', async () => {
     const gates = [{ metric: 'drift_evidence' as const, max: 25 }]
     const waves = [{ name: 'all', size: { rest: true as const }, gates }]
-    expect(await refused({ plan: { waves } })).toEqual(['no-profile', expect.stringContaining('no reference profile')])
+    expect(await refused({ plan: { waves } })).toEqual([
+      'no-profile',
+      expect.stringContaining('no reference profile'),
+    ])
   })
 
   test('when another one is at work on one of its devices, unless the devices are others', async () => {
     const id = await create({ selector: 'site=indoor' })
-    expect(await refused({})).toEqual(['conflict', expect.stringContaining(`rollout ${id} (gauge 2) is running on`)])
+    expect(await refused({})).toEqual([
+      'conflict',
+      expect.stringContaining(`rollout ${id} (gauge 2) is running on`),
+    ])
     expect(await refused({ selector: 'site=outdoor' })).toBe('created')
   })
 
   test('with all mistakes of its plan at once', async () => {
     const waves = [
       { name: 'a', size: { rest: true as const } },
-      { name: 'a', size: { percent: 10 }, gates: [{ metric: 'p95_micros' as const, max: 5_000_000 }, { metric: 'error_rate' as const, max: 2 }] },
+      {
+        name: 'a',
+        size: { percent: 10 },
+        gates: [
+          { metric: 'p95_micros' as const, max: 5_000_000 },
+          { metric: 'error_rate' as const, max: 2 },
+        ],
+      },
     ]
     const verdict = await box.hub.services.rollouts.create(request({ plan: { waves } }), 'token:ana')
     expect(verdict).toMatchObject({ created: false, because: 'bad-plan' })
@@ -272,7 +326,10 @@ describe('over HTTP', () => {
   const api = async (method: string, path: string, body?: unknown) => {
     const response = await fetch(`${box.hub.addresses.httpUrl}/api/v1${path}`, {
       method,
-      headers: { authorization: `Bearer ${box.adminToken}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
+      headers: {
+        authorization: `Bearer ${box.adminToken}`,
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     })
     return { status: response.status, body: (await response.json()) as Record<string, never> }
@@ -280,20 +337,36 @@ describe('over HTTP', () => {
 
   test('a rollout is made, shown, paused, and refuses what its state does not allow', async () => {
     const made = await api('POST', '/rollouts', { model: 'gauge', version: '2', plan })
-    expect(made).toMatchObject({ status: 201, body: { phase: 'running', allowedActions: ['pause', 'abort', 'rollback'] } })
+    expect(made).toMatchObject({
+      status: 201,
+      body: { phase: 'running', allowedActions: ['pause', 'abort', 'rollback'] },
+    })
     const { id } = made.body
     const shown = await api('GET', `/rollouts/${id}`)
     expect(shown.body).toMatchObject({
       sentence: 'Running at wave 1 of 2 (canary): 0 of 1 devices updated, 1 in progress.',
-      waves: [{ name: 'canary', state: 'open', counts: { directed: 1 } }, { name: 'rest', state: 'pending', counts: { pending: 3 } }],
+      waves: [
+        { name: 'canary', state: 'open', counts: { directed: 1 } },
+        { name: 'rest', state: 'pending', counts: { pending: 3 } },
+      ],
     })
     expect((await api('GET', `/rollouts/${id}/devices?state=pending`)).body['items']).toHaveLength(3)
-    expect((await api('GET', `/rollouts/${id}/devices?limit=1`)).body).toMatchObject({ items: [{ wave: 0, previous: { version: '1' } }], nextCursor: expect.any(String) })
+    expect((await api('GET', `/rollouts/${id}/devices?limit=1`)).body).toMatchObject({
+      items: [{ wave: 0, previous: { version: '1' } }],
+      nextCursor: expect.any(String),
+    })
     expect((await api('POST', `/rollouts/${id}/pause`, {})).status).toBe(422)
-    expect(await api('POST', `/rollouts/${id}/pause`, { reason: 'lunch' })).toMatchObject({ status: 200, body: { phase: 'paused' } })
+    expect(await api('POST', `/rollouts/${id}/pause`, { reason: 'lunch' })).toMatchObject({
+      status: 200,
+      body: { phase: 'paused' },
+    })
     expect(await api('POST', `/rollouts/${id}/pause`, { reason: 'lunch' })).toMatchObject({
       status: 409,
-      body: { type: '/problems/rollout-not-active', phase: 'paused', allowedActions: ['resume', 'abort', 'rollback'] },
+      body: {
+        type: '/problems/rollout-not-active',
+        phase: 'paused',
+        allowedActions: ['resume', 'abort', 'rollback'],
+      },
     })
     const events = (await api('GET', `/rollouts/${id}/events`)).body['items'] as unknown as { kind: string }[]
     expect(events.map(({ kind }) => kind)).toEqual(['created', 'wave_open', 'paused'])
@@ -309,7 +382,9 @@ describe('over HTTP', () => {
   test('a mistake is answered with its place', async () => {
     const unknown = await api('POST', '/rollouts', { model: 'gauge', version: '2', plan: { wave: [] } })
     expect(unknown).toMatchObject({ status: 422, body: { type: '/problems/validation' } })
-    expect(await api('POST', '/rollouts', { model: 'gauge', version: '2', selector: 'site=nowhere' })).toMatchObject({
+    expect(
+      await api('POST', '/rollouts', { model: 'gauge', version: '2', selector: 'site=nowhere' }),
+    ).toMatchObject({
       status: 422,
       body: { reason: 'no_targets', errors: [{ pointer: '#/selector' }] },
     })

@@ -7,7 +7,13 @@ import { latencyBucketMicros } from '@godwit/protocol/messages/telemetry'
 
 export function goalOf(version: string): SlotGoal {
   const digit = version.replaceAll(/[^0-9a-f]/g, '').slice(0, 1) || '0'
-  return { model: 'gauge', version, releaseDigest: digit.repeat(64), releaseBytes: 1_000, probation: defaultProbation }
+  return {
+    model: 'gauge',
+    version,
+    releaseDigest: digit.repeat(64),
+    releaseBytes: 1_000,
+    probation: defaultProbation,
+  }
 }
 export const previous = goalOf('1')
 export const wanted = goalOf('2')
@@ -21,7 +27,11 @@ export const twoWaves: PlanRequest = {
 }
 
 /** `counts[i]` devices in wave i, named d0, d1, … */
-export function rolloutOf(request: PlanRequest = twoWaves, counts: readonly number[] = [1, 2], change: Partial<Rollout> = {}): Rollout {
+export function rolloutOf(
+  request: PlanRequest = twoWaves,
+  counts: readonly number[] = [1, 2],
+  change: Partial<Rollout> = {},
+): Rollout {
   const plan: Plan = planOf(request)
   const deployments = new Map<string, Deployment>()
   counts.forEach((count, wave) => {
@@ -39,7 +49,14 @@ export function rolloutOf(request: PlanRequest = twoWaves, counts: readonly numb
     phase: 'running',
     since: 0,
     reason: null,
-    waves: plan.waves.map(({ name }) => ({ name, state: 'pending', since: 0, judgedFrom: 0, gates: [] })),
+    waves: plan.waves.map(({ name }) => ({
+      name,
+      state: 'pending',
+      since: 0,
+      judgedFrom: 0,
+      overruled: [],
+      gates: [],
+    })),
     deployments,
     toRestore: [],
     ...change,
@@ -65,7 +82,10 @@ export const committed = (directiveVersion: number, goal = wanted): Answer => ({
   code: 'ok',
   answered: directiveVersion,
 })
-export const refused = (directiveVersion: number, code: NonNullable<Answer['code']> = 'selftest_accuracy'): Answer => ({
+export const refused = (
+  directiveVersion: number,
+  code: NonNullable<Answer['code']> = 'selftest_accuracy',
+): Answer => ({
   directiveVersion,
   phase: code === 'link_lost' ? 'idle' : 'refused',
   activeDigest: previous.releaseDigest,

@@ -1,5 +1,12 @@
 import type { Evidence } from '@godwit/hub/rollout/judge'
-import { type Action, isActive, type Rollout, type RolloutEvent, type RolloutPhase, step } from '@godwit/hub/rollout/rollout'
+import {
+  type Action,
+  isActive,
+  type Rollout,
+  type RolloutEvent,
+  type RolloutPhase,
+  step,
+} from '@godwit/hub/rollout/rollout'
 import { verdictSentence } from '@godwit/hub/rollout/sentence'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -34,9 +41,18 @@ const anyMove: fc.Arbitrary<Move> = fc.oneof(
       what: fc.constantFrom('committed', 'committed', 'refused', 'lost', 'downloading', 'back'),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ move: fc.constant('order' as const), order: fc.constantFrom(...orders) }) },
-  { weight: 4, arbitrary: fc.record({ move: fc.constant('well' as const), ticks: fc.integer({ min: 1, max: 5 }) }) },
-  { weight: 1, arbitrary: fc.record({ move: fc.constant('revoke' as const), deviceId: fc.constantFrom(...devices) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ move: fc.constant('order' as const), order: fc.constantFrom(...orders) }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({ move: fc.constant('well' as const), ticks: fc.integer({ min: 1, max: 5 }) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ move: fc.constant('revoke' as const), deviceId: fc.constantFrom(...devices) }),
+  },
 )
 
 const anyPlan = fc.record({
@@ -45,7 +61,11 @@ const anyPlan = fc.record({
   successShare: fc.constantFrom(0, 0.5, 1),
 })
 
-function start(options: { onFailure: 'pause' | 'rollback'; maxInFlight: number; successShare: number }): Bench {
+function start(options: {
+  onFailure: 'pause' | 'rollback'
+  maxInFlight: number
+  successShare: number
+}): Bench {
   const wave = { ...quick, successShare: options.successShare }
   const { onFailure, maxInFlight } = options
   const waves = [
@@ -75,7 +95,8 @@ function play(bench: Bench, move: Move): void {
     case 'well':
       bench.evidence = evidenceOf(devices)
       bench.tick(1_000, move.ticks)
-      for (const id of devices) bench.answer(id, (v) => committed(v, goingBack(bench.rollout) ? previous : undefined))
+      for (const id of devices)
+        bench.answer(id, (v) => committed(v, goingBack(bench.rollout) ? previous : undefined))
       return
     case 'order':
       bench.order(move.order)
@@ -109,9 +130,12 @@ describe('whatever happens', () => {
       after.waves.forEach((wave, index) => {
         if (wave.state !== 'passed' || before.waves[index]!.state === 'passed') return
         passes++
-        const updated = [...after.deployments.values()].filter((d) => d.wave === index && d.state === 'succeeded')
+        const updated = [...after.deployments.values()].filter(
+          (d) => d.wave === index && d.state === 'succeeded',
+        )
         expect(updated.length).toBeGreaterThan(0)
-        for (const { deviceId } of updated) expect(evidence.get(deviceId)?.inferences).toBeGreaterThanOrEqual(quick.minSample)
+        for (const { deviceId } of updated)
+          expect(evidence.get(deviceId)?.inferences).toBeGreaterThanOrEqual(quick.minSample)
       })
     })
     expect(passes).toBeGreaterThan(20)
@@ -139,7 +163,8 @@ describe('whatever happens', () => {
   test('never more devices are at work than maxInFlight', () => {
     const working = new Set(['directed', 'downloading', 'verifying', 'installing', 'probing'])
     everyStep((before, after) => {
-      const count = (rollout: Rollout) => [...rollout.deployments.values()].filter((d) => working.has(d.state)).length
+      const count = (rollout: Rollout) =>
+        [...rollout.deployments.values()].filter((d) => working.has(d.state)).length
       // A device that was given up may report that it works after all; the hub itself starts nobody beyond the limit.
       expect(count(after)).toBeLessThanOrEqual(Math.max(after.plan.maxInFlight, count(before) + 1))
     })
@@ -195,7 +220,14 @@ describe('whatever happens', () => {
       for (const { state } of after.waves) waves.add(state)
       expect(verdictSentence(after)).toMatch(/^[A-Z].*\.$/)
     })
-    expect([...phases].sort()).toEqual(['aborted', 'completed', 'paused', 'rolled_back', 'rolling_back', 'running'])
+    expect([...phases].sort()).toEqual([
+      'aborted',
+      'completed',
+      'paused',
+      'rolled_back',
+      'rolling_back',
+      'running',
+    ])
     expect([...waves].sort()).toEqual(['failed', 'held', 'judging', 'open', 'passed', 'pending', 'soaking'])
   })
 })

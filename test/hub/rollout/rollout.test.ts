@@ -38,7 +38,11 @@ describe('a rollout that goes well', () => {
   })
 
   test('directs no more devices at once than maxInFlight, and the next when one has ended', () => {
-    const plan = { ...twoWaves, maxInFlight: 2, waves: [{ name: 'all', size: { rest: true as const }, ...quick }] }
+    const plan = {
+      ...twoWaves,
+      maxInFlight: 2,
+      waves: [{ name: 'all', size: { rest: true as const }, ...quick }],
+    }
     const bench = new Bench(rolloutOf(plan, [5])).tick(1, 3)
     expect(bench.directed()).toEqual(['d0', 'd1'])
     bench.answer('d0', committed).tick(1, 2)
@@ -91,7 +95,16 @@ describe('missing data', () => {
   })
 
   test('drift that is not computed yet holds a wave that has a gate on it', () => {
-    const plan = { waves: [{ name: 'all', size: { rest: true as const }, ...quick, gates: [{ metric: 'drift_evidence' as const, max: 25 }] }] }
+    const plan = {
+      waves: [
+        {
+          name: 'all',
+          size: { rest: true as const },
+          ...quick,
+          gates: [{ metric: 'drift_evidence' as const, max: 25 }],
+        },
+      ],
+    }
     const bench = new Bench(rolloutOf(plan, [1])).tick(1, 2).answer('d0', committed)
     bench.evidence = evidenceOf(['d0'], { drift: { word: 'not-enough-data', peak: 2 } })
     expect(bench.tick(1_000, 5).waves).toBe('held')
@@ -114,7 +127,10 @@ describe('a wave that fails', () => {
   })
 
   test('does not wait for the other devices once the success share is out of reach', () => {
-    const plan = { ...twoWaves, waves: [{ name: 'all', size: { rest: true as const }, ...quick, successShare: 0.75 }] }
+    const plan = {
+      ...twoWaves,
+      waves: [{ name: 'all', size: { rest: true as const }, ...quick, successShare: 0.75 }],
+    }
     const bench = new Bench(rolloutOf(plan, [4])).tick(1, 2).answer('d0', refused).tick()
     expect(bench.rollout.phase).toBe('running')
     expect(bench.answer('d1', refused).tick().rollout.phase).toBe('paused')
@@ -132,7 +148,9 @@ describe('a wave that fails', () => {
     ['p95_micros' as const, 500, 'p95 latency 1 ms > 0.5 ms (1 of 1 devices)'],
     ['drift_evidence' as const, 1, 'drift evidence 1.5 > 1 (1 of 1 devices)'],
   ])('fails on %s and names value, limit and sample', (metric, max, sentence) => {
-    const plan = { waves: [{ name: 'all', size: { rest: true as const }, ...quick, gates: [{ metric, max }] }] }
+    const plan = {
+      waves: [{ name: 'all', size: { rest: true as const }, ...quick, gates: [{ metric, max }] }],
+    }
     const bench = new Bench(rolloutOf(plan, [1])).tick(1, 2).answer('d0', committed)
     bench.evidence = evidenceOf(['d0'])
     expect(bench.tick().rollout.phase).toBe('paused')
@@ -142,17 +160,23 @@ describe('a wave that fails', () => {
   test('records the numbers it decided by', () => {
     const bench = new Bench(rolloutOf()).tick(1, 2).answer('d0', refused).tick()
     const record = bench.actions.find((action) => action.do === 'record' && action.kind === 'wave_failed')
-    expect(record).toMatchObject({ evidence: [{ name: 'success_share', value: 0, threshold: 0.95, n: 1, of: 1 }, {}, {}] })
+    expect(record).toMatchObject({
+      evidence: [{ name: 'success_share', value: 0, threshold: 0.95, n: 1, of: 1 }, {}, {}],
+    })
   })
 
   test('rolls back everybody it has directed when the plan says so', () => {
-    const bench = secondWaveOpen({ ...twoWaves, onFailure: 'rollback' }).answer('d1', refused).tick(1, 2)
+    const bench = secondWaveOpen({ ...twoWaves, onFailure: 'rollback' })
+      .answer('d1', refused)
+      .tick(1, 2)
     expect(bench.rollout.phase).toBe('rolling_back')
     expect(bench.restored().sort()).toEqual(['d0', 'd1', 'd2'])
     for (const id of ['d0', 'd1', 'd2']) bench.answer(id, (v) => committed(v, previous))
     bench.tick()
     expect(bench.rollout.phase).toBe('rolled_back')
-    expect(bench.rollout.reason?.text).toBe('3 devices are back on their previous release; 0 not reached, 0 failed')
+    expect(bench.rollout.reason?.text).toBe(
+      '3 devices are back on their previous release; 0 not reached, 0 failed',
+    )
   })
 })
 
@@ -176,8 +200,28 @@ describe('an operator', () => {
     expect(bench.rollout.phase).toBe('completed')
   })
 
+  test('who was overruled and tries again is judged by the second try', () => {
+    const bench = new Bench(rolloutOf())
+      .tick(1, 2)
+      .answer('d0', (v) => refused(v, 'link_lost'))
+      .tick()
+      .order('resume')
+      .tick()
+    expect(bench.rollout.waves[0]?.overruled).toEqual(['d0'])
+    bench.order('retry').tick(1, 2).answer('d0', refused).tick()
+    expect(bench.rollout.phase).toBe('paused')
+  })
+
+  test('a failure in the very millisecond in which the wave opened counts', () => {
+    const bench = new Bench(rolloutOf()).tick(0, 2).answer('d0', refused).tick(0)
+    expect(bench.rollout.phase).toBe('paused')
+  })
+
   test('aborts: whoever is not done goes back, whoever is done keeps the release, and offline ones never install it', () => {
-    const bench = secondWaveOpen().answer('d1', (v) => at(v, 'downloading')).order('abort').tick()
+    const bench = secondWaveOpen()
+      .answer('d1', (v) => at(v, 'downloading'))
+      .order('abort')
+      .tick()
     expect(bench.rollout.phase).toBe('aborted')
     expect(bench.restored().sort()).toEqual(['d1', 'd2'])
     expect(bench.state('d0')).toBe('succeeded')
@@ -190,29 +234,53 @@ describe('an operator', () => {
     bench.evidence = evidenceOf(['d0'])
     bench.tick(1_000, 5)
     expect(bench.rollout.phase).toBe('completed')
-    bench.order('rollback').tick().answer('d0', (v) => committed(v, previous)).tick()
+    bench
+      .order('rollback')
+      .tick()
+      .answer('d0', (v) => committed(v, previous))
+      .tick()
     expect(bench.rollout.phase).toBe('rolled_back')
     expect(bench.state('d0')).toBe('rolled_back')
   })
 
   test('retries what may be retried, by a forced directive, and nothing else', () => {
-    const bench = secondWaveOpen().answer('d1', (v) => refused(v, 'link_lost')).answer('d2', refused).tick()
+    const bench = secondWaveOpen()
+      .answer('d1', (v) => refused(v, 'link_lost'))
+      .answer('d2', refused)
+      .tick()
     expect(allowedActions(bench.rollout)).toContain('retry')
     bench.order('retry')
     expect([bench.state('d1'), bench.state('d2')]).toEqual(['pending', 'failed'])
     bench.order('resume').tick(1, 3)
-    expect(bench.actions.filter((action) => action.do === 'direct').at(-1)).toEqual({ do: 'direct', deviceIds: ['d1'], force: true })
+    expect(bench.actions.filter((action) => action.do === 'direct').at(-1)).toEqual({
+      do: 'direct',
+      deviceIds: ['d1'],
+      force: true,
+    })
     expect(allowedActions(bench.rollout)).not.toContain('retry')
   })
 
   test('is offered exactly what the machine would do', () => {
     const orders = ['start', 'pause', 'resume', 'abort', 'rollback', 'retry'] as const
-    const phases = ['draft', 'scheduled', 'running', 'paused', 'completed', 'aborted', 'rolling_back', 'rolled_back'] as const
+    const phases = [
+      'draft',
+      'scheduled',
+      'running',
+      'paused',
+      'completed',
+      'aborted',
+      'rolling_back',
+      'rolled_back',
+    ] as const
     for (const phase of phases) {
       const base = { ...secondWaveOpen().rollout, phase }
       for (const order of orders) {
         const bench = new Bench(base).order(order)
-        expect([phase, order, bench.rollout !== base]).toEqual([phase, order, allowedActions(base).includes(order)])
+        expect([phase, order, bench.rollout !== base]).toEqual([
+          phase,
+          order,
+          allowedActions(base).includes(order),
+        ])
       }
     }
   })
@@ -221,7 +289,9 @@ describe('an operator', () => {
 describe('a crash', () => {
   test('between the decision and the signature: the next tick directs the same devices again', () => {
     const bench = new Bench(rolloutOf()).tick(1, 2)
-    const lost = new Map([...bench.rollout.deployments].map(([id, d]) => [id, { ...d, directiveVersion: null }]))
+    const lost = new Map(
+      [...bench.rollout.deployments].map(([id, d]) => [id, { ...d, directiveVersion: null }]),
+    )
     bench.rollout = { ...bench.rollout, deployments: lost }
     expect(bench.tick().directed()).toEqual(['d0', 'd0'])
     expect(bench.rollout.deployments.get('d0')?.directiveVersion).toBe(2)
@@ -241,7 +311,12 @@ describe('what a device says', () => {
     bench.versions.set('d0', 7)
     bench.rollout = {
       ...bench.rollout,
-      deployments: new Map([...bench.rollout.deployments].map(([id, d]) => [id, id === 'd0' ? { ...d, directiveVersion: 7 } : d])),
+      deployments: new Map(
+        [...bench.rollout.deployments].map(([id, d]) => [
+          id,
+          id === 'd0' ? { ...d, directiveVersion: 7 } : d,
+        ]),
+      ),
     }
     expect(bench.answer('d0', () => refused(6)).state('d0')).toBe('directed')
     expect(bench.answer('d0', () => committed(7)).state('d0')).toBe('succeeded')
@@ -256,7 +331,10 @@ describe('what a device says', () => {
 
   test('silence in the middle of a download is a retryable failure, silence from the start is unreached', () => {
     const plan = { waves: [{ name: 'all', size: { rest: true as const }, ...quick }] }
-    const bench = new Bench(rolloutOf(plan, [2])).tick(1, 2).answer('d0', (v) => at(v, 'downloading')).tick(60_000)
+    const bench = new Bench(rolloutOf(plan, [2]))
+      .tick(1, 2)
+      .answer('d0', (v) => at(v, 'downloading'))
+      .tick(60_000)
     expect(bench.rollout.deployments.get('d0')).toMatchObject({ state: 'failed', code: 'link_lost' })
     expect(bench.state('d1')).toBe('unreached')
   })

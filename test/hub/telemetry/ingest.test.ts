@@ -1,10 +1,10 @@
-import { completenessOf } from '@godwit/hub/telemetry/completeness'
-import { ingest } from '@godwit/hub/telemetry/ingest'
-import { type Database, openDatabase } from '@godwit/hub/store/database'
-import type { Batch } from '@godwit/protocol/messages/telemetry'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type Database, openDatabase } from '@godwit/hub/store/database'
+import { completenessOf } from '@godwit/hub/telemetry/completeness'
+import { ingest } from '@godwit/hub/telemetry/ingest'
+import type { Batch } from '@godwit/protocol/messages/telemetry'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventBody, windowBody } from '../mqtt/test-device.ts'
@@ -30,14 +30,29 @@ function stream() {
   const give = (change: Partial<Batch> & { seqs?: number[] } = {}) => {
     const { seqs = [], ...rest } = change
     const records = seqs.map((seq) => ({ seq, body: eventBody({ key: `k${seq}` }) }))
-    const batch: Batch = { v: 1, fleet: 'f', deviceId, session: 'session-1', stream: 'event', base: 1, dropped: [], records, ...rest }
+    const batch: Batch = {
+      v: 1,
+      fleet: 'f',
+      deviceId,
+      session: 'session-1',
+      stream: 'event',
+      base: 1,
+      dropped: [],
+      records,
+      ...rest,
+    }
     return database.transaction((trx) => ingest(trx, batch, at++))
   }
   const acked = async (change: Parameters<typeof give>[0]) => (await give(change)).ack.acks['event']
   const state = async (session = 'session-1') =>
     (await completenessOf(database.db, deviceId)).find((entry) => entry.session === session)
   const seqs = async () => {
-    const rows = await database.db.selectFrom('event_record').select('seq').where('device_id', '=', deviceId).orderBy('seq').execute()
+    const rows = await database.db
+      .selectFrom('event_record')
+      .select('seq')
+      .where('device_id', '=', deviceId)
+      .orderBy('seq')
+      .execute()
     return rows.map(({ seq }) => seq)
   }
   return { deviceId, give, acked, state, seqs }
@@ -48,7 +63,14 @@ describe('a batch', () => {
     const { acked, seqs, state } = stream()
     expect(await acked({ seqs: [1, 2, 3] })).toBe(3)
     expect(await seqs()).toEqual([1, 2, 3])
-    expect(await state()).toMatchObject({ contiguous: 3, highest: 3, stored: 3, duplicates: 0, missing: [], dropped: [] })
+    expect(await state()).toMatchObject({
+      contiguous: 3,
+      highest: 3,
+      stored: 3,
+      duplicates: 0,
+      missing: [],
+      dropped: [],
+    })
   })
 
   test('that comes twice is stored once, acked twice, and counted', async () => {
@@ -87,7 +109,11 @@ describe('a batch', () => {
     expect(await acked({ records })).toBe(3)
     expect(await seqs()).toEqual([1, 3])
     expect(await state()).toMatchObject({ stored: 2, rejected: 1, duplicates: 3 })
-    const [row] = await database.db.selectFrom('rejected_record').selectAll().where('device_id', '=', deviceId).execute()
+    const [row] = await database.db
+      .selectFrom('rejected_record')
+      .selectAll()
+      .where('device_id', '=', deviceId)
+      .execute()
     expect(row).toMatchObject({ seq: 2, detail: expect.stringContaining('event: /kind') })
   })
 
@@ -105,7 +131,11 @@ describe('a batch', () => {
     const { acked, state } = stream()
     await acked({ seqs: [1, 2] })
     expect(await acked({ base: 6, dropped: [[3, 5]] })).toBe(5)
-    expect(await state()).toMatchObject({ contiguous: 5, highest: 5, dropped: [{ first: 3, last: 5, reason: 'spool_full' }] })
+    expect(await state()).toMatchObject({
+      contiguous: 5,
+      highest: 5,
+      dropped: [{ first: 3, last: 5, reason: 'spool_full' }],
+    })
   })
 })
 
@@ -115,7 +145,16 @@ describe('what the device dropped', () => {
     await acked({ seqs: [1, 2] })
     expect(await acked({ base: 6, dropped: [[3, 5]], seqs: [10] })).toBe(5)
     expect(await acked({ base: 10, dropped: [[3, 9]], seqs: [10] })).toBe(10)
-    expect(await acked({ base: 10, dropped: [[3, 5], [5, 9]], seqs: [11] })).toBe(11)
+    expect(
+      await acked({
+        base: 10,
+        dropped: [
+          [3, 5],
+          [5, 9],
+        ],
+        seqs: [11],
+      }),
+    ).toBe(11)
     expect(await state()).toMatchObject({ dropped: [{ first: 3, last: 9 }], missing: [], contiguous: 11 })
   })
 
@@ -149,7 +188,10 @@ describe('records below the device’s base', () => {
     const { acked, state } = stream()
     await acked({ seqs: [1, 2] })
     expect(await acked({ base: 6, seqs: [6, 7] })).toBe(7)
-    expect(await state()).toMatchObject({ forgotten: 0, missing: [{ first: 3, last: 5, reason: 'never_arrived' }] })
+    expect(await state()).toMatchObject({
+      forgotten: 0,
+      missing: [{ first: 3, last: 5, reason: 'never_arrived' }],
+    })
   })
 
   test('that arrive after all are no longer missing', async () => {
@@ -157,7 +199,10 @@ describe('records below the device’s base', () => {
     await acked({ seqs: [1, 2] })
     await acked({ base: 6, seqs: [6] })
     await acked({ seqs: [4] })
-    expect((await state())?.missing.map(({ first, last }) => [first, last])).toEqual([[3, 3], [5, 5]])
+    expect((await state())?.missing.map(({ first, last }) => [first, last])).toEqual([
+      [3, 3],
+      [5, 5],
+    ])
   })
 })
 
@@ -180,7 +225,10 @@ describe('whatever order batches come in', () => {
   test('each record is stored exactly once, the ack is the last before the first hole, and the numbers add up', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.uniqueArray(fc.integer({ min: 1, max: 30 }), { maxLength: 8 }), { minLength: 1, maxLength: 12 }),
+        fc.array(fc.uniqueArray(fc.integer({ min: 1, max: 30 }), { maxLength: 8 }), {
+          minLength: 1,
+          maxLength: 12,
+        }),
         async (batches) => {
           const { acked, seqs, state } = stream()
           const sent = new Set<number>()

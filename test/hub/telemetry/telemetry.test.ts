@@ -3,11 +3,11 @@ import { buildProfile } from '@godwit/protocol/drift/build-profile'
 import { WindowCounters } from '@godwit/protocol/drift/counters'
 import type { WindowRecord } from '@godwit/protocol/messages/telemetry'
 import { latencyBucketMicros } from '@godwit/protocol/messages/telemetry'
-import { utf8 } from '@godwit/protocol/trust/encoding'
 import { topics } from '@godwit/protocol/topics'
+import { utf8 } from '@godwit/protocol/trust/encoding'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { type Box, newHub, seedOf } from '../support/new-hub.ts'
 import { eventBody, fleet, listedVersion, plainFiles, TestDevice, windowBody } from '../mqtt/test-device.ts'
+import { type Box, newHub, seedOf } from '../support/new-hub.ts'
 
 let box: Box
 let cam: TestDevice
@@ -27,9 +27,13 @@ const send = (bytes: Uint8Array, stream: 'event' | 'window' | 'health' = 'event'
   cam.publish(topics.telemetry(fleet, 'cam', stream), bytes)
 const records = (...seqs: number[]) => seqs.map((seq) => ({ seq, body: eventBody({ key: `k${seq}` }) }))
 const stored = async (hub = box.hub) =>
-  (await hub.services.database.db.selectFrom('event_record').select('seq').orderBy('seq').execute()).map(({ seq }) => seq)
+  (await hub.services.database.db.selectFrom('event_record').select('seq').orderBy('seq').execute()).map(
+    ({ seq }) => seq,
+  )
 const api = async (path: string) => {
-  const response = await fetch(`${box.hub.addresses.httpUrl}/api/v1${path}`, { headers: { authorization: `Bearer ${box.adminToken}` } })
+  const response = await fetch(`${box.hub.addresses.httpUrl}/api/v1${path}`, {
+    headers: { authorization: `Bearer ${box.adminToken}` },
+  })
   return { status: response.status, body: (await response.json()) as Record<string, never> }
 }
 
@@ -41,7 +45,9 @@ describe('telemetry over MQTT', () => {
   })
 
   test('of many at once is all there, and every batch is answered', async () => {
-    await Promise.all(Array.from({ length: 40 }, (_, i) => send(cam.seal({ stream: 'event', records: records(i + 1) }))))
+    await Promise.all(
+      Array.from({ length: 40 }, (_, i) => send(cam.seal({ stream: 'event', records: records(i + 1) }))),
+    )
     expect(await stored()).toHaveLength(40)
     await vi.waitFor(() => expect(acks()).toHaveLength(40))
     expect(Math.max(...acks().map(({ event }) => event))).toBe(40)
@@ -52,7 +58,10 @@ describe('telemetry over MQTT', () => {
     ['of another device', () => cam.seal({ stream: 'event', deviceId: 'valve', records: records(1) })],
     ['of another fleet', () => cam.seal({ stream: 'event', fleet: 'other', records: records(1) })],
     ['of another stream', () => cam.seal({ stream: 'window', records: records(1) })],
-    ['with a sequence number that no integer holds', () => cam.seal({ stream: 'event', records: [{ seq: 2 ** 60, body: eventBody() }] })],
+    [
+      'with a sequence number that no integer holds',
+      () => cam.seal({ stream: 'event', records: [{ seq: 2 ** 60, body: eventBody() }] }),
+    ],
   ])('%s is not stored and not acked, and the next one is', async (_, seal) => {
     await send(seal())
     await send(cam.seal({ stream: 'event', session: 'session-2', records: records(1) }))
@@ -87,32 +96,75 @@ describe('telemetry over MQTT', () => {
         ],
       },
     ])
-    expect((await api('/overview')).body['telemetry']).toMatchObject({ events: 4, missing: 4, dropped: 2, duplicates: 0 })
+    expect((await api('/overview')).body['telemetry']).toMatchObject({
+      events: 4,
+      missing: 4,
+      dropped: 2,
+      duplicates: 0,
+    })
   })
 
   test('is listed: windows, events by kind, energy with its label', async () => {
     const version = await listedVersion(box, '1', plainFiles(1))
-    const energy = { joules: 2, idleShareJoules: 1, unattributedJoules: 0, label: 'modelled', source: 'tdp', scope: 'cpu', coverage: 0.5, sigmaFactor: 2, cpuMs: 10 } as const
-    const windows = [1, 2, 3].map((seq) => ({ seq, body: windowBody(version, { start: seq * 1_000, end: seq * 1_000 + 1_000, ...(seq < 3 && { energy }) }) }))
+    const energy = {
+      joules: 2,
+      idleShareJoules: 1,
+      unattributedJoules: 0,
+      label: 'modelled',
+      source: 'tdp',
+      scope: 'cpu',
+      coverage: 0.5,
+      sigmaFactor: 2,
+      cpuMs: 10,
+    } as const
+    const windows = [1, 2, 3].map((seq) => ({
+      seq,
+      body: windowBody(version, { start: seq * 1_000, end: seq * 1_000 + 1_000, ...(seq < 3 && { energy }) }),
+    }))
     await send(cam.seal({ stream: 'window', records: windows }), 'window')
-    await send(cam.seal({ stream: 'event', records: [...records(1), { seq: 2, body: eventBody({ kind: 'kettle', at: 9 }) }] }))
-    const listed = (await api('/devices/cam/windows?limit=2')).body['items'] as unknown as { seq: number; p95Micros: number }[]
+    await send(
+      cam.seal({
+        stream: 'event',
+        records: [...records(1), { seq: 2, body: eventBody({ kind: 'kettle', at: 9 }) }],
+      }),
+    )
+    const listed = (await api('/devices/cam/windows?limit=2')).body['items'] as unknown as {
+      seq: number
+      p95Micros: number
+    }[]
     expect(listed.map(({ seq }) => seq)).toEqual([3, 2])
     expect(listed[0]?.p95Micros).toBe(1_000)
     expect((await api('/devices/cam/windows?before=4000')).body['items']).toHaveLength(2)
-    expect((await api('/telemetry/events?kind=kettle')).body['items']).toMatchObject([{ seq: 2, kind: 'kettle' }])
+    expect((await api('/telemetry/events?kind=kettle')).body['items']).toMatchObject([
+      { seq: 2, kind: 'kettle' },
+    ])
     const first = await api('/telemetry/events?limit=1')
     expect(first.body['items']).toMatchObject([{ seq: 2 }])
-    expect((await api(`/telemetry/events?limit=1&cursor=${first.body['nextCursor']}`)).body['items']).toMatchObject([{ seq: 1 }])
-    const { items, total } = (await api('/energy?groupBy=device')).body as unknown as { items: unknown[]; total: unknown }
+    expect(
+      (await api(`/telemetry/events?limit=1&cursor=${first.body['nextCursor']}`)).body['items'],
+    ).toMatchObject([{ seq: 1 }])
+    const { items, total } = (await api('/energy?groupBy=device')).body as unknown as {
+      items: unknown[]
+      total: unknown
+    }
     // Two windows of three carry a figure, each covers half of its second: a gap adds no joules and lowers the coverage.
-    expect(total).toMatchObject({ joules: 4, idleShareJoules: 2, label: 'modelled', coverage: 1 / 3, inferences: 90, sources: ['tdp'] })
+    expect(total).toMatchObject({
+      joules: 4,
+      idleShareJoules: 2,
+      label: 'modelled',
+      coverage: 1 / 3,
+      inferences: 90,
+      sources: ['tdp'],
+    })
     expect(items).toMatchObject([{ key: 'cam', joules: 4, grams: expect.any(Number) }])
   })
 })
 
 describe('a latency histogram', () => {
-  const counts = (spread: Record<number, number>) => [...latencyBucketMicros.map((bound) => spread[bound] ?? 0), spread[Infinity] ?? 0]
+  const counts = (spread: Record<number, number>) => [
+    ...latencyBucketMicros.map((bound) => spread[bound] ?? 0),
+    spread[Infinity] ?? 0,
+  ]
 
   test.each([
     [{}, null],
@@ -126,7 +178,8 @@ describe('a latency histogram', () => {
 })
 
 describe('drift', () => {
-  const wave = (i: number, offset = 0) => Math.sin(i * 1.7) + Math.sin(i * 0.91) + ((i * 7919) % 101) / 101 + offset
+  const wave = (i: number, offset = 0) =>
+    Math.sin(i * 1.7) + Math.sin(i * 0.91) + ((i * 7919) % 101) / 101 + offset
   const reference = Array.from({ length: 64 * 40 }, (_, i) => wave(i))
 
   async function released() {
@@ -138,7 +191,12 @@ describe('drift', () => {
   type Released = Awaited<ReturnType<typeof released>>
 
   /** Window records as a device counts them: `count` of them, each with one complete drift window. */
-  function windowsOf({ profile, version }: Released, count: number, offset: number, fromSeq = 1): { seq: number; body: WindowRecord }[] {
+  function windowsOf(
+    { profile, version }: Released,
+    count: number,
+    offset: number,
+    fromSeq = 1,
+  ): { seq: number; body: WindowRecord }[] {
     const counters = new WindowCounters(profile)
     const result: { seq: number; body: WindowRecord }[] = []
     for (let i = 0; result.length < count; i++) {
@@ -155,13 +213,27 @@ describe('drift', () => {
     const valve = await TestDevice.enrolled(box, 'valve', 12)
     await valve.connect()
     await send(cam.seal({ stream: 'window', records: windowsOf(known, 30, 0) }), 'window')
-    await valve.publish(topics.telemetry(fleet, 'valve', 'window'), valve.seal({ stream: 'window', records: windowsOf(known, 30, 3) }))
+    await valve.publish(
+      topics.telemetry(fleet, 'valve', 'window'),
+      valve.seal({ stream: 'window', records: windowsOf(known, 30, 3) }),
+    )
     expect(await verdicts()).toMatchObject([
-      { deviceId: 'valve', slot: 'default', model: 'gauge', version: '1', state: 'alarm', windows: 30, threshold: 25, lead: { feature: 'residual' } },
+      {
+        deviceId: 'valve',
+        slot: 'default',
+        model: 'gauge',
+        version: '1',
+        state: 'alarm',
+        windows: 30,
+        threshold: 25,
+        lead: { feature: 'residual' },
+      },
       { deviceId: 'cam', state: 'quiet', windows: 30 },
     ])
     const news = await box.hub.services.feed.after(0, 500)
-    expect(news.filter(({ type }) => type === 'drift.verdict').map(({ topic, data }) => [topic, data['state']])).toEqual([
+    expect(
+      news.filter(({ type }) => type === 'drift.verdict').map(({ topic, data }) => [topic, data['state']]),
+    ).toEqual([
       ['device:cam', 'quiet'],
       ['device:valve', 'alarm'],
     ])
@@ -174,9 +246,18 @@ describe('drift', () => {
     await valve.connect()
     const all = windowsOf(known, 12, 3)
     const at = (device: TestDevice, from: number, to: number) =>
-      device.publish(topics.telemetry(fleet, device.id, 'window'), device.seal({ stream: 'window', records: all.slice(from, to) }))
+      device.publish(
+        topics.telemetry(fleet, device.id, 'window'),
+        device.seal({ stream: 'window', records: all.slice(from, to) }),
+      )
     await at(cam, 0, 12)
-    for (const [from, to] of [[8, 12], [0, 4], [0, 4], [4, 8]] as const) await at(valve, from, to)
+    for (const [from, to] of [
+      [8, 12],
+      [0, 4],
+      [0, 4],
+      [4, 8],
+    ] as const)
+      await at(valve, from, to)
     const [first, second] = await verdicts()
     const { deviceId: _a, updatedAt: _b, ...one } = first!
     const { deviceId: _c, updatedAt: _d, ...other } = second!
@@ -186,7 +267,10 @@ describe('drift', () => {
   test('latches its alarm until the release is activated anew', async () => {
     const known = await released()
     await send(cam.seal({ stream: 'window', records: windowsOf(known, 20, 3) }), 'window')
-    const later = windowsOf(known, 40, 0, 21).map(({ seq, body }) => ({ seq, body: { ...body, drift: body.drift.map((window) => ({ ...window, index: window.index + 20 })) } }))
+    const later = windowsOf(known, 40, 0, 21).map(({ seq, body }) => ({
+      seq,
+      body: { ...body, drift: body.drift.map((window) => ({ ...window, index: window.index + 20 })) },
+    }))
     await send(cam.seal({ stream: 'window', records: later.slice(0, 20) }), 'window')
     expect(await verdicts()).toMatchObject([{ state: 'alarm', windows: 40 }])
     // Counted from zero again: another activation, another verdict.
@@ -198,7 +282,13 @@ describe('drift', () => {
     const known = await released()
     const [{ seq, body }] = windowsOf(known, 1, 0) as [{ seq: number; body: WindowRecord }]
     const counts = { counts: [1, 2, 3], repeat: 0, missing: 0, outside: 0 }
-    await send(cam.seal({ stream: 'window', records: [{ seq, body: { ...body, drift: [{ index: 0, features: { residual: counts } }] } }] }), 'window')
+    await send(
+      cam.seal({
+        stream: 'window',
+        records: [{ seq, body: { ...body, drift: [{ index: 0, features: { residual: counts } }] } }],
+      }),
+      'window',
+    )
     expect(await verdicts()).toMatchObject([{ state: 'not-enough-data', windows: 0, malformed: 1 }])
   })
 })

@@ -83,6 +83,7 @@ class JsonlSource implements Source {
       this.#ahead = Buffer.alloc(0)
       return size > 0
     }
+    if (size === from) return false
     const { bytesRead, buffer } = await this.#file.read(Buffer.alloc(chunkBytes), 0, chunkBytes, from)
     this.#ahead = Buffer.concat([this.#ahead, buffer.subarray(0, bytesRead)])
     return bytesRead > 0

@@ -162,6 +162,7 @@ export class Stage {
       program: this.#runAgent(id, configFile),
     }
     this.devices.push(device)
+    this.devices.sort((a, b) => a.mote - b.mote)
     return device
   }
 

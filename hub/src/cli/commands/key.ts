@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import type { Noun } from '../command.ts'
-import { generateKey, keyFilesIn, loadKeyFile, passphraseFrom } from '../keys.ts'
 import { table } from '../output.ts'
 
 export const keyNoun: Noun = (program, run) => {
@@ -13,6 +12,7 @@ export const keyNoun: Noun = (program, run) => {
     .option('--passphrase-file <file>', 'read the passphrase from a file')
     .action(
       run(async (shell, name: string, options: { keys: string; passphraseFile?: string }) => {
+        const { generateKey, passphraseFrom } = await import('../keys.ts')
         const passphrase = await passphraseFrom(options, shell.environment, {
           purpose: `key ${name}`,
           twice: true,
@@ -21,7 +21,7 @@ export const keyNoun: Noun = (program, run) => {
         const path = join(options.keys, `${name}.key.json`)
         const made = await generateKey(path, passphrase)
         shell.out.print(
-          { path, keyid: made.keyid, public: made.public },
+          { path, keyid: made.keyid, public: made.key.keyval.public },
           () => `${path}\nkey id ${made.keyid}`,
         )
       }),
@@ -31,6 +31,7 @@ export const keyNoun: Noun = (program, run) => {
     .option('--keys <directory>', 'where key files live', 'godwit-keys')
     .action(
       run(async (shell, options: { keys: string }) => {
+        const { keyFilesIn, loadKeyFile } = await import('../keys.ts')
         const all = keyFilesIn(options.keys).map((path) => {
           const { keyid, public: publicKey } = loadKeyFile(path)
           return { path, keyid, public: publicKey }

@@ -32,7 +32,7 @@ export const sessionRoutes: RoutePlugin = (app, { access, config, enrolment }) =
     async ({ query: { link } }, reply) => {
       const login = await access.useLoginLink(link)
       if (!login) {
-        const hint = 'Each link works once. Make another one with `godwit login`.'
+        const hint = 'Each link works once. Make another one with `godwit dashboard`.'
         throw new Refusal('unauthenticated', 'this login link is unknown, used or too old', { hint })
       }
       const maxAge = Math.floor(config.access.sessionMs / 1_000)

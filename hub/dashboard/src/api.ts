@@ -1,0 +1,327 @@
+/**
+ * What the dashboard reads of the hub's API. A field that may be missing is optional here, and a missing figure is shown
+ * as "–", never as 0. Fields that the hub adds are of no harm.
+ */
+import { get, getText, post } from './http.ts'
+
+export type Maybe<T> = T | null | undefined
+/** RFC 3339, or epoch milliseconds where a device's signed document is passed on as it is. */
+export type Time = string | number
+export type Page<T> = { items: T[]; nextCursor?: Maybe<string> }
+
+export type Session = { who: string; role: 'viewer' | 'operator' | 'publisher' | 'admin' }
+
+export type CarbonFactor = {
+  zone: string
+  gramsPerKilowattHour: number
+  type?: Maybe<string>
+  basis?: Maybe<string>
+  year?: Maybe<number>
+  source?: Maybe<string>
+}
+
+export type Energy = {
+  /** Above idle. */
+  joules?: Maybe<number>
+  idleShareJoules?: Maybe<number>
+  unattributedJoules?: Maybe<number>
+  grams?: Maybe<number>
+  /** Of the joules. */
+  label?: Maybe<string>
+  gramsLabel?: Maybe<string>
+  /** 0..1 */
+  coverage?: Maybe<number>
+  sigmaFactor?: Maybe<number>
+  source?: Maybe<string>
+  sources?: Maybe<string[]>
+  inferences?: Maybe<number>
+  windows?: Maybe<number>
+  windowMs?: Maybe<number>
+  factor?: Maybe<CarbonFactor>
+  factors?: Maybe<CarbonFactor[]>
+}
+
+export type EnergyGroup = Energy & {
+  deviceId?: Maybe<string>
+  model?: Maybe<string>
+  version?: Maybe<string>
+}
+export type EnergyGrouping = 'model' | 'version' | 'device'
+export type EnergyReport = Page<EnergyGroup> & { total?: Maybe<Energy>; factor?: Maybe<CarbonFactor> }
+
+export type Attention = { severity: string; text: string; link?: Maybe<string> }
+export type Overview = {
+  fleet: string
+  devices: {
+    total: number
+    online?: Maybe<number>
+    sleeping?: Maybe<number>
+    offline?: Maybe<number>
+    drifting?: Maybe<number>
+    failed?: Maybe<number>
+  }
+  rollouts?: Maybe<{ active?: Maybe<number> }>
+  energy?: Maybe<Energy>
+  telemetry?: Maybe<{
+    windows?: Maybe<number>
+    events?: Maybe<number>
+    missing?: Maybe<number>
+    dropped?: Maybe<number>
+    duplicates?: Maybe<number>
+  }>
+  attention: Attention[]
+  /** Devices per version that runs somewhere. */
+  versions?: Maybe<{ model: string; version: string; devices: number }[]>
+}
+
+export type ReleaseRef = { model: string; version: string; releaseDigest?: Maybe<string> }
+export type ActiveRelease = ReleaseRef & {
+  variant?: Maybe<string>
+  since?: Maybe<Time>
+  executionProvider?: Maybe<string>
+  loadedDigest?: Maybe<string>
+  proof?: Maybe<string>
+}
+export type SlotReport = {
+  phase: string
+  target?: Maybe<ReleaseRef>
+  active?: Maybe<ActiveRelease>
+  lastKnownGood?: Maybe<ReleaseRef>
+  attempt?: Maybe<number>
+  code?: Maybe<string>
+  detail?: Maybe<string>
+  answered?: Maybe<number>
+}
+
+export type FeatureVerdict = {
+  feature: string
+  state: string
+  evidence?: Maybe<number>
+  peak?: Maybe<number>
+  lead?: Maybe<{ statistic: string; direction: string }>
+  certified?: Maybe<boolean>
+}
+/** Of one device, slot and release. */
+export type DriftVerdict = {
+  deviceId?: Maybe<string>
+  slot?: Maybe<string>
+  model?: Maybe<string>
+  version?: Maybe<string>
+  releaseDigest?: Maybe<string>
+  state: string
+  evidence?: Maybe<number>
+  peak?: Maybe<number>
+  threshold?: Maybe<number>
+  windows?: Maybe<number>
+  windowsNeeded?: Maybe<number>
+  falseAlarmAtMost?: Maybe<number>
+  features?: Maybe<FeatureVerdict[]>
+  /** Whether the device still runs this release; absent: nobody said. */
+  isRunning?: Maybe<boolean>
+  updatedAt?: Maybe<Time>
+}
+
+export type Device = {
+  id: string
+  labels: Record<string, string>
+  status: string
+  lastSeenAt?: Maybe<Time>
+  enrolledAt?: Maybe<Time>
+  revokedAt?: Maybe<Time>
+  directiveVersion?: Maybe<number>
+  birth?: Maybe<{
+    agentVersion?: Maybe<string>
+    hardware?: Maybe<{ model?: string; arch?: string; os?: string; cores?: number; memoryBytes?: number }>
+    runtime?: Maybe<{ name?: string; version?: string; executionProviders?: string[] }>
+  }>
+  report?: Maybe<{
+    at?: Maybe<Time>
+    directiveVersion?: Maybe<number>
+    slots: Record<string, SlotReport>
+    quarantine?: Maybe<string[]>
+    free?: Maybe<{ diskBytes?: Maybe<number>; memoryBytes?: Maybe<number> }>
+    clock?: Maybe<{ skewMs?: Maybe<number> }>
+  }>
+  goals?: Maybe<Record<string, ReleaseRef>>
+  drift?: Maybe<DriftVerdict[]>
+  energy?: Maybe<Energy>
+}
+
+export type TelemetryWindow = {
+  session?: Maybe<string>
+  seq?: Maybe<number>
+  slot?: Maybe<string>
+  model?: Maybe<string>
+  version?: Maybe<string>
+  start?: Maybe<Time>
+  end?: Maybe<Time>
+  inferences?: Maybe<number>
+  errors?: Maybe<number>
+  anomalies?: Maybe<number>
+  /** Upper bound of a latency bucket; beyond the last of them: 1,000,001. */
+  p95Micros?: Maybe<number>
+  energy?: Maybe<Energy>
+}
+
+/** Both ends included. `awaited`: the device still has it; `never_arrived`: nobody has. */
+export type Range = { first: number; last: number; reason?: Maybe<string> }
+export type StreamCompleteness = {
+  session: string
+  stream: string
+  contiguous?: Maybe<number>
+  highest?: Maybe<number>
+  stored?: Maybe<number>
+  duplicates?: Maybe<number>
+  rejected?: Maybe<number>
+  dropped?: Maybe<Range[]>
+  missing?: Maybe<Range[]>
+  forgotten?: Maybe<number>
+}
+
+export type TelemetryEvent = {
+  deviceId?: Maybe<string>
+  session?: Maybe<string>
+  seq?: Maybe<number>
+  at?: Maybe<Time>
+  kind: string
+  severity?: Maybe<string>
+  slot?: Maybe<string>
+  detail?: Maybe<Record<string, string | number | boolean>>
+}
+
+export type GateState = {
+  name: string
+  state: string
+  value?: Maybe<number>
+  threshold?: Maybe<number>
+  op?: Maybe<string>
+  /** Devices that the value rests on, of those that it should rest on. */
+  n?: Maybe<number>
+  of?: Maybe<number>
+  sentence?: Maybe<string>
+}
+export type Wave = {
+  name: string
+  state: string
+  since?: Maybe<Time>
+  counts?: Maybe<Record<string, number>>
+  gates?: Maybe<GateState[]>
+}
+export type RolloutAction = 'start' | 'pause' | 'resume' | 'abort' | 'rollback' | 'retry'
+export type Rollout = {
+  id: string
+  model: string
+  version: string
+  slot?: Maybe<string>
+  phase: string
+  verdict?: Maybe<string>
+  waves?: Maybe<Wave[]>
+  allowedActions?: Maybe<string[]>
+  plan?: Maybe<unknown>
+  selector?: Maybe<string>
+  createdAt?: Maybe<Time>
+  createdBy?: Maybe<string>
+  updatedAt?: Maybe<Time>
+}
+export type RolloutDevice = {
+  deviceId: string
+  wave?: Maybe<number | string>
+  state: string
+  code?: Maybe<string>
+  detail?: Maybe<string>
+  directiveVersion?: Maybe<number>
+  previous?: Maybe<ReleaseRef>
+  updatedAt?: Maybe<Time>
+}
+export type RolloutEvent = {
+  id?: Maybe<number>
+  at: Time
+  kind: string
+  who?: Maybe<string>
+  message: string
+}
+
+export type ModelVersion = {
+  model?: Maybe<string>
+  version: string
+  releaseDigest?: Maybe<string>
+  releaseCounter?: Maybe<number>
+  /** All files of the bundle. */
+  sizeBytes?: Maybe<number>
+  createdAt?: Maybe<Time>
+  createdBy?: Maybe<string>
+  listed?: Maybe<boolean>
+  listedAt?: Maybe<Time>
+  delistedAt?: Maybe<Time>
+  /** Ids, or how many. */
+  devices?: Maybe<string[] | number>
+  release?: Maybe<Release>
+}
+export type Model = {
+  name: string
+  description?: Maybe<string>
+  createdAt?: Maybe<Time>
+  versions?: Maybe<ModelVersion[]>
+  aliases?: Maybe<Record<string, string>>
+}
+
+export type Tensor = { name: string; dtype: string; shape: (number | string)[] }
+export type Release = {
+  note?: Maybe<string>
+  createdAt?: Maybe<Time>
+  files?: Maybe<Record<string, { sha256: string; sizeBytes: number }>>
+  variants?: Maybe<{ name: string; file: string; executionProviders?: string[]; precision?: string }[]>
+  io?: Maybe<{ inputs: Tensor[]; outputs: Tensor[] }>
+  golden?: Maybe<string>
+  pipeline?: Maybe<string>
+  profile?: Maybe<string>
+  card?: Maybe<string>
+  requires?: Maybe<{ opset?: Record<string, number>; memoryBytes?: number; arch?: string[] }>
+  promises?: Maybe<{ p95Micros?: number; memoryBytes?: number; millijoulesPerInference?: number }>
+  provenance?: Maybe<{
+    trainer?: string
+    commit?: string
+    parent?: string
+    dataset?: { name: string; sha256: string }[]
+  }>
+}
+
+const name = encodeURIComponent
+const base = '/api/v1'
+const query = (values: Record<string, Maybe<string | number>>): string => {
+  const given = Object.entries(values).filter(
+    ([, value]) => value !== undefined && value !== null && value !== '',
+  )
+  const text = new URLSearchParams(given.map(([key, value]) => [key, String(value)])).toString()
+  return text && `?${text}`
+}
+
+export const api = {
+  session: (signal?: AbortSignal) => get<Session>(`${base}/session`, signal),
+  overview: (signal?: AbortSignal) => get<Overview>(`${base}/overview`, signal),
+  devices: (select: string, cursor: Maybe<string>, signal?: AbortSignal) =>
+    get<Page<Device>>(`${base}/devices${query({ select, limit: 100, cursor })}`, signal),
+  device: (id: string, signal?: AbortSignal) => get<Device>(`${base}/devices/${name(id)}`, signal),
+  windows: (id: string, signal?: AbortSignal) =>
+    get<Page<TelemetryWindow>>(`${base}/devices/${name(id)}/windows${query({ limit: 120 })}`, signal),
+  completeness: (id: string, signal?: AbortSignal) =>
+    get<Page<StreamCompleteness>>(`${base}/devices/${name(id)}/completeness`, signal),
+  events: (deviceId: Maybe<string>, limit: number, signal?: AbortSignal) =>
+    get<Page<TelemetryEvent>>(`${base}/telemetry/events${query({ deviceId, limit })}`, signal),
+  drift: (signal?: AbortSignal) => get<Page<DriftVerdict>>(`${base}/drift`, signal),
+  energy: (groupBy: EnergyGrouping, signal?: AbortSignal) =>
+    get<EnergyReport>(`${base}/energy${query({ groupBy })}`, signal),
+  rollouts: (signal?: AbortSignal) => get<Page<Rollout>>(`${base}/rollouts`, signal),
+  rollout: (id: string, signal?: AbortSignal) => get<Rollout>(`${base}/rollouts/${name(id)}`, signal),
+  rolloutDevices: (id: string, signal?: AbortSignal) =>
+    get<Page<RolloutDevice>>(`${base}/rollouts/${name(id)}/devices`, signal),
+  rolloutEvents: (id: string, signal?: AbortSignal) =>
+    get<Page<RolloutEvent>>(`${base}/rollouts/${name(id)}/events`, signal),
+  act: (id: string, action: RolloutAction, reason: string) =>
+    post(`${base}/rollouts/${name(id)}/${action}`, { reason }),
+  models: (signal?: AbortSignal) => get<Page<Model>>(`${base}/models`, signal),
+  model: (model: string, signal?: AbortSignal) => get<Model>(`${base}/models/${name(model)}`, signal),
+  version: (model: string, version: string, signal?: AbortSignal) =>
+    get<ModelVersion>(`${base}/models/${name(model)}/versions/${name(version)}`, signal),
+  blobText: (sha256: string, signal?: AbortSignal) => getText(`/blobs/sha256/${name(sha256)}`, signal),
+}

@@ -1,0 +1,69 @@
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { type HubConfig, loadConfig } from '../config.ts'
+import { createHub } from '../wiring.ts'
+import type { Shell } from './command.ts'
+import type { Environment } from './context.ts'
+import { CliError } from './exit.ts'
+
+export type RunOptions = { config?: string; state?: string; port?: string; mqttPort?: string }
+
+export async function serve(shell: Shell, options: RunOptions): Promise<void> {
+  const file = options.config ?? (options.state ? join(options.state, 'hub.yaml') : 'godwit-hub/hub.yaml')
+  const flags = {
+    ...(options.state ? { stateDir: resolve(options.state) } : {}),
+    ...(options.port ? { http: { port: Number(options.port) } } : {}),
+    ...(options.mqttPort ? { mqtt: { port: Number(options.mqttPort) } } : {}),
+  }
+  const config = readConfig(file, shell.environment, flags)
+  const hub = await createHub(config)
+  await hub.start()
+  try {
+    const { httpUrl, mqttUrl, setupLink } = hub.addresses
+    const ready = {
+      ready: true,
+      fleet: config.fleet,
+      http: httpUrl,
+      mqtt: mqttUrl,
+      ...(setupLink ? { setupLink } : {}),
+    }
+    // One line, so that a program that started the hub can wait for it.
+    if (shell.out.json) process.stdout.write(`${JSON.stringify(ready)}\n`)
+    else {
+      shell.out.print(ready, () =>
+        [
+          `dashboard ${httpUrl}`,
+          `mqtt      ${mqttUrl}`,
+          ...(setupLink ? [`first login, once: ${setupLink}`] : []),
+        ].join('\n'),
+      )
+    }
+    await new Promise<void>((done) => {
+      if (shell.signal.aborted) done()
+      else shell.signal.addEventListener('abort', () => done(), { once: true })
+    })
+  } finally {
+    await hub.stop()
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new CliError(
+      'notFound',
+      'config_missing',
+      `cannot read ${path}: ${(cause as Error).message}`,
+      'godwit hub init --fleet NAME makes a hub',
+    )
+  }
+}
+
+export function readConfig(
+  file: string,
+  environment: Environment,
+  flags: Record<string, unknown> = {},
+): HubConfig {
+  return loadConfig(readText(file), environment, flags)
+}

@@ -1,0 +1,252 @@
+import type { Browser } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { type Look, launch, open, tabTo, whyNoBrowser } from './browser.ts'
+import { type Answers, FakeHub } from './fake-hub.ts'
+import { sampleAnswers } from './sample-answers.ts'
+
+const reason = whyNoBrowser()
+if (reason) console.warn(`dashboard tests skipped: ${reason}`)
+
+type Overview = {
+  devices: Record<string, number | undefined>
+  attention: { severity: string; text: string; link: string }[]
+  energy: unknown
+  telemetry: Record<string, number> | undefined
+}
+
+describe.skipIf(reason !== undefined)('the dashboard', () => {
+  let browser: Browser
+  const endings: (() => Promise<unknown>)[] = []
+  beforeAll(async () => {
+    browser = await launch()
+  })
+  afterAll(() => browser?.close())
+  afterEach(async () => {
+    for (const end of endings.splice(0).reverse()) await end()
+  })
+
+  async function visit(path: string, change: (answers: Answers) => void = () => {}, look: Look = {}) {
+    const answers = sampleAnswers(Date.now())
+    change(answers)
+    const hub = await new FakeHub(answers).listen()
+    endings.push(() => hub.close())
+    const opened = await open(browser, hub.url + path, look)
+    endings.push(opened.close)
+    return { hub, answers, ...opened }
+  }
+  const overviewOf = (answers: Answers) => answers['/api/v1/overview'] as Overview
+  const edit = (answers: Answers, change: (overview: Overview) => void) => {
+    const overview = structuredClone(overviewOf(answers))
+    change(overview)
+    answers['/api/v1/overview'] = overview
+  }
+
+  const pages: [path: string, verdict: string, ...others: string[]][] = [
+    ['/', 'Rollout mote-anomaly 3 paused: success share 0 % < 95 %', '1 failed', '1,248', 'WORLD 475 g/kWh'],
+    ['/devices', '4 devices: 1 with trouble', 'mote-3', 'placement=outdoor'],
+    [
+      '/devices/mote-2',
+      'mote-anomaly@3 was refused: selftest accuracy',
+      '9.4 of 25',
+      'expected 2.4187',
+      'hub 3, device 3',
+    ],
+    ['/rollouts', '1 rollout will not go on without a person', 'mote-anomaly@3'],
+    ['/rollouts/r-3', 'No further device is directed', 'Success share', 'selftest_accuracy', 'wave opened'],
+    ['/models', 'Says when a mote reads something out of the ordinary', 'champion → 2'],
+    ['/models/mote-anomaly', 'signed and listed', '2 of 4 alarm', '2c902c902c90'],
+    [
+      '/models/mote-anomaly/versions/2',
+      'Running on 4 devices',
+      'labels were not used',
+      '[n, 4, 2]',
+      'sha256sum',
+    ],
+    ['/drift', 'No drift found on 4 devices. For 1 there is not enough data yet', 'mote-3 on mote-anomaly@1'],
+    ['/energy', 'assumed: constant 4 W per busy core', 'measured', '98.8 %'],
+  ]
+
+  test.each(pages)(
+    '%s says what the hub answered, in either colour scheme, without a complaint',
+    async (path, ...texts) => {
+      const { page, complaints } = await visit(path)
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await page.emulateMedia({ colorScheme })
+        for (const text of texts) await page.getByText(text, { exact: false }).first().waitFor()
+        await page.getByText('live', { exact: true }).waitFor()
+      }
+      await page.locator('.chart:empty').first().waitFor({ state: 'detached' })
+      expect(complaints).toEqual([])
+    },
+  )
+
+  test('no page is wider than a phone of 360 pixels', async () => {
+    const { page, hub } = await visit('/', undefined, { width: 360 })
+    for (const [path, text] of pages) {
+      await page.goto(hub.url + path)
+      await page.getByText(text, { exact: false }).first().waitFor()
+      expect([path, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([path, 360])
+    }
+  })
+
+  test('an event of the stream changes the page without a reload', async () => {
+    const { page, hub, answers } = await visit('/')
+    await page.getByText('2 things need you').waitFor()
+    await page.getByText('live', { exact: true }).waitFor()
+    await page.evaluate('globalThis.sameDocument = true')
+    edit(answers, (overview) => {
+      overview.attention = []
+      overview.devices['failed'] = 0
+    })
+    hub.tell('device.state', { id: 'mote-2', status: 'online' })
+    await page.getByText('All quiet: 4 of 4 devices reported in time').waitFor()
+    expect(await page.evaluate('globalThis.sameDocument')).toBe(true)
+  })
+
+  test('news about a device reaches its page, and its new window the charts', async () => {
+    const { page, hub, answers } = await visit('/devices/mote-1')
+    await page.getByText('Runs mote-anomaly@2').waitFor()
+    await page.getByText('live', { exact: true }).waitFor()
+    const path = '/api/v1/devices/mote-1/windows'
+    const { items } = answers[path] as { items: Record<string, unknown>[] }
+    const end = new Date(Date.now() + 5_000).toISOString()
+    answers[path] = {
+      items: [{ ...items[0], seq: 999, start: new Date().toISOString(), end, inferences: 4_242 }, ...items],
+    }
+    hub.tell('device.window', { deviceId: 'mote-1', windows: 1 })
+    await page.locator('figcaption').getByText('4,242').waitFor()
+  })
+
+  test('what a cut stream missed is asked for when it is back, and a light tells that it is gone', async () => {
+    const { page, hub, answers } = await visit('/')
+    await page.getByText('live', { exact: true }).waitFor()
+    edit(answers, (overview) => {
+      overview.attention = []
+    })
+    hub.cutStreams()
+    await page.getByText('All quiet: 4 of 4 devices').waitFor()
+    await page.getByText('live', { exact: true }).waitFor()
+    await hub.close()
+    await page.getByText('reconnecting', { exact: true }).waitFor()
+  })
+
+  test('names and cards that are markup stay text, and a link that is a script is no link', async () => {
+    const name = '<img src=x onerror="globalThis.hacked=1">'
+    const { page, hub, complaints } = await visit('/', (answers) => {
+      edit(answers, (overview) => {
+        overview.attention = [
+          { severity: 'alarm', text: `look at ${name}`, link: 'javascript:globalThis.hacked=1' },
+        ]
+      })
+      answers['/api/v1/models'] = { items: [{ name, description: name, versions: [] }] }
+      answers['/api/v1/telemetry/events'] = {
+        items: [{ deviceId: name, kind: 'anomaly', at: Date.now(), detail: { label: name } }],
+      }
+    })
+    await page.getByText(`look at ${name}`).waitFor()
+    expect(await page.locator('.attention a').count()).toBe(0)
+    await page.getByText(`label ${name}`).waitFor()
+    await page.goto(`${hub.url}/models`)
+    await page.getByRole('link', { name }).waitFor()
+    await page.goto(`${hub.url}/models/mote-anomaly/versions/2`)
+    await page.getByText("<script>alert('card')</script>").waitFor()
+    expect(await page.evaluate('globalThis.hacked')).toBeUndefined()
+    expect(await page.locator('main img').count()).toBe(0)
+    expect(complaints).toEqual([])
+  })
+
+  test('the keyboard alone resumes a rollout, and the hub hears why', async () => {
+    const { page, hub } = await visit('/rollouts/r-3')
+    await page.getByRole('button', { name: 'Resume…' }).waitFor()
+    await tabTo(page, 'Resume…')
+    await page.keyboard.press('Enter')
+    await page.getByRole('dialog').waitFor()
+    await page.keyboard.type('the reference was wrong')
+    await tabTo(page, 'Resume')
+    await page.keyboard.press('Enter')
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    expect(hub.received).toEqual([
+      {
+        method: 'POST',
+        path: '/api/v1/rollouts/r-3/resume',
+        body: '{"reason":"the reference was wrong"}',
+        csrf: '1',
+      },
+    ])
+  })
+
+  test('rolling back more than a tenth of the fleet takes the reason and the name typed', async () => {
+    const { page, hub } = await visit('/rollouts/r-3')
+    await page.getByRole('button', { name: 'Roll back…' }).click()
+    const confirm = page.getByRole('dialog').getByRole('button', { name: 'Roll back' })
+    expect(await confirm.isDisabled()).toBe(true)
+    await page.getByLabel('Why?').fill('it is an impostor')
+    expect(await confirm.isDisabled()).toBe(true)
+    await page.getByLabel('Type mote-anomaly@3').fill('mote-anomaly@3')
+    await confirm.click()
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    expect(hub.received.map(({ path }) => path)).toEqual(['/api/v1/rollouts/r-3/rollback'])
+  })
+
+  test('what the rollout does not allow is not offered, and a viewer is offered nothing', async () => {
+    const { page } = await visit('/rollouts/r-3')
+    await page.getByRole('button', { name: 'Abort…' }).waitFor()
+    expect(await page.getByRole('button', { name: 'Pause…' }).count()).toBe(0)
+    const viewer = await visit('/rollouts/r-3', (answers) => {
+      answers['/api/v1/session'] = { who: 'guest', role: 'viewer' }
+    })
+    await viewer.page.getByText('takes the operator role').waitFor()
+    expect(await viewer.page.getByRole('button', { name: 'Abort…' }).count()).toBe(0)
+  })
+
+  test('without a session it asks for a login link and no password', async () => {
+    const { page } = await visit('/devices', (answers) => {
+      answers['/api/v1/session'] = undefined
+    })
+    await page.getByText('godwit dashboard').waitFor()
+    expect(await page.locator('input').count()).toBe(0)
+  })
+
+  test('a figure that nobody knows is a dash and never a zero', async () => {
+    const { page } = await visit('/', (answers) =>
+      edit(answers, (overview) => {
+        overview.energy = null
+        overview.telemetry = undefined
+      }),
+    )
+    const tile = page.locator('.tile', { hasText: 'Energy & carbon' })
+    await tile.getByText('no figure yet').waitFor()
+    expect(await tile.locator('.figure').textContent()).toBe('–')
+    expect(
+      await page.locator('.section', { hasText: 'Windows stored' }).getByText('0', { exact: true }).count(),
+    ).toBe(0)
+  })
+
+  test('an empty hub shows the way to the first rollout, and ticks a step when it is done', async () => {
+    const { page, hub, answers } = await visit('/', (all) => {
+      edit(all, (overview) => {
+        overview.devices = { total: 0, online: 0 }
+        overview.attention = []
+      })
+      for (const list of ['models', 'rollouts', 'devices', 'drift', 'telemetry/events'])
+        all[`/api/v1/${list}`] = { items: [] }
+    })
+    await page.getByText('godwit device add NAME').waitFor()
+    await page.getByText('live', { exact: true }).waitFor()
+    edit(answers, (overview) => {
+      overview.devices = { total: 1, online: 1 }
+    })
+    hub.tell('device.state', { id: 'mote-1', status: 'online' })
+    await page.getByText('Connect a device: done').waitFor()
+  })
+
+  test('when the hub refuses, the page says what it said and keeps what it had', async () => {
+    const { page, hub, answers } = await visit('/drift')
+    await page.getByText('No drift found on 4 devices').waitFor()
+    await page.getByText('live', { exact: true }).waitFor()
+    answers['/api/v1/drift'] = undefined
+    hub.tell('drift.verdict', { deviceId: 'mote-1' })
+    await page.getByText('What follows is the last answer that came').waitFor()
+    expect(await page.getByText('No drift found on 4 devices').count()).toBe(1)
+  })
+})
