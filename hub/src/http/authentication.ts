@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { type Caller, mayAct, type Role } from '../access/access.ts'
 import type { Device } from '../fleet/device.ts'
 import type { Services } from '../services.ts'
+import { isOfPage } from './page-address.ts'
 import { Refusal } from './problem.ts'
 
 /** `device`: a device with its token, or a viewer. */
@@ -26,8 +27,7 @@ const safeMethods = new Set(['GET', 'HEAD'])
 /** Knows who asks, or refuses. Runs before the body is read. */
 export function authenticator({ access, fleet }: Services): (request: FastifyRequest) => Promise<void> {
   return async (request) => {
-    const needed =
-      request.routeOptions.config.access ?? (safeMethods.has(request.method) ? 'viewer' : 'operator')
+    const needed = accessOf(request)
     if (needed === 'open') return
     const bearer = /^Bearer ([^\s]+)$/i.exec(request.headers.authorization ?? '')?.[1]
     const deviceId = request.headers['x-godwit-device']
@@ -45,6 +45,14 @@ export function authenticator({ access, fleet }: Services): (request: FastifyReq
     }
     request.caller = caller
   }
+}
+
+/** The page and its files are the same for everybody; what they show comes from the API, which asks who they are. */
+function accessOf(request: FastifyRequest): RouteAccess {
+  const { access } = request.routeOptions.config
+  if (access !== undefined) return access
+  if (!safeMethods.has(request.method)) return 'operator'
+  return isOfPage(request.url) ? 'open' : 'viewer'
 }
 
 /** After authentication has run. */

@@ -29,6 +29,16 @@ const tokenOf = async (role: 'viewer' | 'operator' | 'publisher') =>
   (await box.hub.services.access.createToken({ name: role, role }, 'test')).token
 
 describe('who may do what', () => {
+  test('the page and its files come without a session, on every address that is the page’s', async () => {
+    const page = await ask({ url: '/', token: '' })
+    expect(page.statusCode).toBe(200)
+    const script = /src="(\/assets\/[^"]+)"/.exec(page.body)?.[1]
+    for (const url of [script!, '/favicon.svg']) expect((await ask({ url, token: '' })).statusCode, url).toBe(200)
+    const deep = await ask({ url: '/devices/mote-1', token: '', headers: { accept: 'text/html' } })
+    expect([deep.statusCode, deep.body]).toEqual([200, page.body])
+    expect((await ask({ url: '/api/v1/nothing', token: '', headers: { accept: 'text/html' } })).statusCode).toBe(401)
+  })
+
   test('without a token only what is open answers', async () => {
     for (const url of [
       '/livez',
