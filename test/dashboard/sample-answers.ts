@@ -217,7 +217,7 @@ export function sampleAnswers(now: number): Answers {
     plan,
     phase: 'completed',
     revision: 14,
-    verdict: `Completed: 4 of 4 devices run ${model} ${version}.`,
+    sentence: `Completed: 4 of 4 devices run ${model} ${version}.`,
     waves: [
       {
         name: 'canary',
@@ -241,7 +241,7 @@ export function sampleAnswers(now: number): Answers {
     plan,
     phase: 'paused',
     revision: 9,
-    verdict:
+    sentence:
       'Paused at wave 1 of 2 (canary): success share 0 % < 95 % (1 of 1 devices): selftest_accuracy, since 21:40 UTC. No further device is directed.',
     waves: [
       {

@@ -214,7 +214,7 @@ export type Rollout = {
   version: string
   slot?: Maybe<string>
   phase: string
-  verdict?: Maybe<string>
+  sentence?: Maybe<string>
   waves?: Maybe<Wave[]>
   allowedActions?: Maybe<string[]>
   plan?: Maybe<unknown>

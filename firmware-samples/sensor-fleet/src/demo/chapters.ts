@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { impostor } from '../impostor.ts'
 import type { Mote } from '../motes.ts'
 import { type TrainedVersion, trainVersion } from '../trainer.ts'
+import { isDelivered, positionOf, readingsOf, spoolOf } from './accounts.ts'
 import { writeBundle } from './bundle-directory.ts'
 import { type Checks, eventually } from './checks.ts'
 import { judgePass } from './kettle.ts'
@@ -332,7 +333,8 @@ export async function outage(story: Story): Promise<void> {
   const accounts: string[] = []
   let isEven = true
   for (const each of stage.devices) {
-    const { counted, read } = await readingsOf(story, each)
+    const length = story.motes.find((mote) => mote.id === each.mote)!.readings.length
+    const { counted, read } = await readingsOf(story, each, length)
     if (counted !== read) isEven = false
     accounts.push(`${each.id} ${counted} of ${read}`)
   }
@@ -402,46 +404,6 @@ async function checkAllRun(story: Story, version: string, name: string): Promise
     name,
     running.every((line) => line.endsWith(` ${version}`)),
     running.join(', '),
-  )
-}
-
-type AgentStatus = {
-  slots: Record<string, { source: { pass: number; index: number } | null }>
-  spool: { records: number; streams: Record<string, { next: number }> }
-}
-
-/** Where in the recording the last stored window of a device ended, by the device's own account. */
-async function positionOf(story: Story, device: MoteDevice): Promise<{ pass: number; index: number }> {
-  const status = await story.stage.deviceStatus<AgentStatus>(device)
-  return status.slots['default']?.source ?? { pass: 0, index: 0 }
-}
-
-async function spoolOf(story: Story, device: MoteDevice): Promise<AgentStatus['spool']> {
-  return (await story.stage.deviceStatus<AgentStatus>(device)).spool
-}
-
-/** Does the hub hold every window that the device had finished when it was asked? */
-async function isDelivered(story: Story, device: MoteDevice): Promise<boolean> {
-  const { streams } = await spoolOf(story, device)
-  const held = (await story.observe.streams(device.id)).find((stream) => stream.stream === 'window')
-  return held !== undefined && held.contiguous >= (streams['window']?.next ?? 1) - 1
-}
-
-/** Readings in the windows that the hub holds, and readings that the device has taken from its source by then. */
-async function readingsOf(story: Story, device: MoteDevice): Promise<{ counted: number; read: number }> {
-  const length = story.motes.find((mote) => mote.id === device.mote)!.readings.length
-  return eventually(
-    `the accounts of ${device.id}`,
-    async () => {
-      const before = await positionOf(story, device)
-      const windows = await story.observe.windows(device.id)
-      const after = await positionOf(story, device)
-      const counted = windows.reduce((sum, window) => sum + window.readings, 0)
-      // The hub was asked between two windows: only then do both accounts speak of the same moment.
-      if (before.pass !== after.pass || before.index !== after.index) return undefined
-      return { counted, read: after.pass * length + after.index }
-    },
-    { ...story, everyMs: 50 },
   )
 }
 

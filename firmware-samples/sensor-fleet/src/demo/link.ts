@@ -10,6 +10,7 @@ export class Link {
   readonly #pairs = new Set<{ near: Socket; far: Socket }>()
   #cut = false
   #tamper: ((bytes: Buffer) => Buffer) | undefined
+  #bytesPerSecond = Number.POSITIVE_INFINITY
 
   private constructor(server: Server, target: { host: string; port: number }) {
     this.#server = server
@@ -53,6 +54,11 @@ export class Link {
     this.#tamper = change
   }
 
+  /** From hub to device no more than this, until it is called again without a number. */
+  slow(bytesPerSecond = Number.POSITIVE_INFINITY): void {
+    this.#bytesPerSecond = bytesPerSecond
+  }
+
   async close(): Promise<void> {
     this.cut()
     await new Promise<void>((resolve) => this.#server.close(() => resolve()))
@@ -77,9 +83,18 @@ export class Link {
     far.on('close', end)
     near.pipe(far)
     far.on('data', (bytes: Buffer) => {
-      if (!near.write(this.#tamper ? this.#tamper(bytes) : bytes)) far.pause()
+      const hasRoom = near.write(this.#tamper ? this.#tamper(bytes) : bytes)
+      const waitMs = (bytes.length / this.#bytesPerSecond) * 1_000
+      if (hasRoom && waitMs === 0) return
+      far.pause()
+      let reasons = 2
+      const goOn = () => {
+        if (--reasons === 0) far.resume()
+      }
+      setTimeout(goOn, waitMs)
+      if (hasRoom) goOn()
+      else near.once('drain', goOn)
     })
-    near.on('drain', () => far.resume())
   }
 }
 

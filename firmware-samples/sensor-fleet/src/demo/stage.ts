@@ -67,7 +67,8 @@ export class Stage {
     return runCommand([godwitBin, ...args, '--json'], this.#cliEnv)
   }
 
-  async startHub(port: number | undefined): Promise<void> {
+  /** `mqttPort` is a wish: if somebody listens there, the system picks another. */
+  async startHub(port: number | undefined, mqttPort = 1883): Promise<void> {
     const stateDir = join(this.directory, 'hub')
     await this.godwit(
       'hub',
@@ -76,7 +77,7 @@ export class Stage {
       ...['--passphrase-file', this.passphraseFile],
     )
     this.#httpPort = port ?? (await freePort(8080))
-    this.#mqttPort = await freePort(this.#httpPort === 1883 ? 0 : 1883)
+    this.#mqttPort = await freePort(this.#httpPort === mqttPort ? 0 : mqttPort)
     writeFileSync(
       join(this.directory, 'hub.yaml'),
       [
@@ -125,6 +126,7 @@ export class Stage {
     placement: 'indoor' | 'outdoor',
     recording: string,
     intervalMs: number,
+    { via = 'mqtt' }: { via?: 'mqtt' | 'http' } = {},
   ): Promise<MoteDevice> {
     const id = `mote-${mote}`
     const directory = join(this.directory, id)
@@ -143,9 +145,9 @@ export class Stage {
       [
         `stateDir: ${join(directory, 'state')}`,
         `join: { token: ${token} }`,
-        // The story's links carry MQTT; models come that way too.
+        // The story's links carry MQTT, so that models come that way too unless they are asked not to.
         `link: { mqttUrl: 'mqtt://127.0.0.1:${link.port}', backoffMsMin: 200, backoffMsMax: 1000 }`,
-        'download: { via: mqtt }',
+        `download: { via: ${via} }`,
         'slots:',
         '  default:',
         `    source: { kind: replay, path: ${recording}, intervalMs: ${intervalMs}, loop: true }`,

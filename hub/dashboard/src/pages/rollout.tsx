@@ -28,7 +28,7 @@ export function RolloutPage() {
       verdict={
         data && (
           <Verdict tone={signOf(data.phase).tone}>
-            {data.verdict ?? `This rollout is ${spaced(data.phase)}.`}
+            {data.sentence ?? `This rollout is ${spaced(data.phase)}.`}
           </Verdict>
         )
       }

@@ -25,7 +25,7 @@ const columns: readonly Column<Rollout>[] = [
   {
     head: 'What happened',
     wide: true,
-    cell: ({ verdict }) => <span className="detail">{verdict ?? '–'}</span>,
+    cell: ({ sentence }) => <span className="detail">{sentence ?? '–'}</span>,
   },
 ]
 

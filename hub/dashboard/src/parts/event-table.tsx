@@ -11,7 +11,7 @@ const columns: readonly Column<TelemetryEvent>[] = [
   { head: 'When', cell: ({ at }) => <At at={at} /> },
   { head: 'What', cell: (event) => <EventSign event={event} /> },
   { head: 'Device', cell: ({ deviceId }) => (deviceId ? <DeviceLink id={deviceId} /> : '–') },
-  { head: 'Detail', cell: ({ detail }) => <span className="detail">{detailText(detail)}</span> },
+  { head: 'Detail', cell: (event) => <span className="detail">{eventText(event)}</span> },
 ]
 
 /** What devices said happened: anomalies, swaps, rollbacks. */
@@ -39,7 +39,16 @@ function EventSign({ event }: { event: TelemetryEvent }) {
   return <State sign={{ tone, icon: icons[tone], word: capital(spaced(event.kind)) }} />
 }
 
-export function detailText(detail: TelemetryEvent['detail']): string {
+/** An episode in a sentence; what else a device tells, as names and values. */
+export function eventText({ kind, detail }: Pick<TelemetryEvent, 'kind' | 'detail'>): string {
+  const { count, peak, threshold, firstPosition, lastPosition } = detail ?? {}
+  if (kind !== 'anomaly' || typeof count !== 'number' || typeof peak !== 'number') return detailText(detail)
+  const above = typeof threshold === 'number' ? ` above ${number(threshold)}` : ''
+  const where = firstPosition === lastPosition ? `at ${firstPosition}` : `from ${firstPosition} to ${lastPosition}`
+  return `${count} ${count === 1 ? 'reading' : 'readings'}${above}, peak ${number(peak)}, ${where}`
+}
+
+function detailText(detail: TelemetryEvent['detail']): string {
   return Object.entries(detail ?? {})
     .map(([key, value]) => (typeof value === 'number' ? figureText(key, value) : `${wordsOf(key)} ${value}`))
     .join(' · ')

@@ -207,7 +207,6 @@ function keyOf({ wave, deviceId }: Deployment): string {
 
 function view({ rollout, head }: StoredRollout) {
   const { id, slot, goal, plan, phase, since, reason, waves } = rollout
-  const sentence = verdictSentence(rollout)
   return {
     id,
     model: goal.model,
@@ -218,8 +217,7 @@ function view({ rollout, head }: StoredRollout) {
     phase,
     since: toRfc3339(since),
     reason: reason && { ...reason, at: toRfc3339(reason.at) },
-    verdict: sentence,
-    sentence,
+    sentence: verdictSentence(rollout),
     counts: countsOf(rollout),
     waves: waves.map(({ name, state, since, gates }, index) => ({
       name,
