@@ -10,12 +10,15 @@ const closed = { additionalProperties: false }
 
 const Source = Type.Object(
   {
-    kind: Type.String({ enum: ['replay', 'jsonl'] }),
-    path: Type.String({ minLength: 1 }),
-    /** `replay`: pause between readings. */
-    intervalMs: Type.Optional(Type.Integer({ minimum: 0 })),
-    /** `replay`: begin again at the end, for ever. */
-    loop: Type.Optional(Type.Boolean()),
+    kind: Type.String({
+      enum: ['replay', 'jsonl'],
+      description: '`replay` plays a recording, CSV or JSONL; `jsonl` follows a file that grows by a reading a line.',
+    }),
+    path: Type.String({ minLength: 1, description: 'The file.' }),
+    intervalMs: Type.Optional(
+      Type.Integer({ minimum: 0, description: 'Milliseconds between two readings of a `replay`; 1000 if absent.' }),
+    ),
+    loop: Type.Optional(Type.Boolean({ description: 'A `replay` begins again at its end, for ever.' })),
   },
   closed,
 )
@@ -23,76 +26,113 @@ const Source = Type.Object(
 const Slot = Type.Object(
   {
     source: Source,
-    /** In order of preference; what is not there is passed over. Absent: `cpu`. */
-    executionProviders: Type.Optional(Type.Array(Type.String(), { minItems: 1 })),
-    /** Absent: 1. More spin, and cost about twenty times the CPU at low rates (measured at 10 Hz). */
-    threads: Type.Optional(Type.Integer({ minimum: 1, maximum: 64 })),
+    executionProviders: Type.Array(Type.String(), {
+      default: ['cpu'],
+      minItems: 1,
+      description: 'In order of preference; what is not there is passed over.',
+    }),
+    threads: Type.Integer({
+      minimum: 1,
+      maximum: 64,
+      default: 1,
+      description: 'Threads of one inference. More than one spins, and costs about twenty times the CPU at low rates.',
+    }),
   },
   closed,
 )
 
+const Ms = (standard: number, minimum: number, why: string) =>
+  Type.Integer({ minimum, default: standard, description: `Milliseconds. ${why}` })
+
 /** Keys, units, defaults and their reasons. */
 export const AgentConfigSchema = Type.Object(
   {
-    /** Everything the agent remembers. On a file system that survives reboots. */
-    stateDir: Type.String({ minLength: 1 }),
-    /** How to join a fleet; not needed once enrolled. */
+    stateDir: Type.String({
+      minLength: 1,
+      description: 'Everything the agent remembers. On a file system that survives reboots.',
+    }),
     join: Type.Optional(
       Type.Object(
         {
-          token: Type.Optional(Type.String()),
-          tokenFile: Type.Optional(Type.String()),
-          /** Asks for this name instead of one that the hub makes up. */
-          deviceId: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' })),
+          token: Type.Optional(Type.String({ description: 'Join token; not needed once enrolled.' })),
+          tokenFile: Type.Optional(Type.String({ description: 'Instead: a file that holds it.' })),
+          deviceId: Type.Optional(
+            Type.String({
+              pattern: '^[A-Za-z0-9_-]{1,64}$',
+              description: 'Asks for this name instead of the one in the token or one that the hub makes up.',
+            }),
+          ),
         },
         closed,
       ),
     ),
-    slots: Type.Record(Type.String(), Slot, { minProperties: 1 }),
+    slots: Type.Unsafe<Record<string, Static<typeof Slot>>>(
+      Type.Object({}, { additionalProperties: Slot, minProperties: 1 }),
+    ),
     spool: Type.Object(
       {
-        /** A month of one-minute windows of a small model. */
-        bytesMax: Type.Integer({ minimum: 100_000, default: 256 * 2 ** 20 }),
-        /** Older telemetry answers no question that somebody still asks. */
-        ageMaxMs: Type.Integer({ minimum: 60_000, default: 90 * 86_400_000 }),
+        bytesMax: Type.Integer({
+          minimum: 100_000,
+          default: 256 * 2 ** 20,
+          description: 'Bytes. A month of one-minute windows of a small model fits.',
+        }),
+        ageMaxMs: Ms(90 * 86_400_000, 60_000, 'Older telemetry answers no question that somebody still asks.'),
       },
       { ...closed, default: {} },
     ),
     download: Type.Object(
       {
-        /** `auto`: over HTTP where the hub offers it, over MQTT where only that gets through. */
-        via: Type.String({ enum: ['auto', 'http', 'mqtt'], default: 'auto' }),
-        /** Absent: as fast as it goes. */
-        bytesPerSecondMax: Type.Optional(Type.Integer({ minimum: 1_024 })),
+        via: Type.String({
+          enum: ['auto', 'http', 'mqtt'],
+          default: 'auto',
+          description: '`auto`: over HTTP where the hub offers it, over MQTT where only that gets through.',
+        }),
+        bytesPerSecondMax: Type.Optional(
+          Type.Integer({ minimum: 1_024, description: 'Bytes a second. Absent: as fast as it goes.' }),
+        ),
       },
       { ...closed, default: {} },
     ),
     link: Type.Object(
       {
-        /** Instead of the address that the hub gave at enrolment, such as a tunnel's end. */
-        mqttUrl: Type.Optional(Type.String({ pattern: '^(mqtts?|wss?)://' })),
-        backoffMsMin: Type.Integer({ minimum: 1, default: 1_000 }),
-        backoffMsMax: Type.Integer({ minimum: 1, default: 300_000 }),
+        mqttUrl: Type.Optional(
+          Type.String({
+            pattern: '^(mqtts?|wss?)://',
+            description: 'Instead of the address that the hub gave at enrolment, such as the near end of a tunnel.',
+          }),
+        ),
+        backoffMsMin: Ms(1_000, 1, 'Before the second try to connect; doubled with every failure, with full jitter.'),
+        backoffMsMax: Ms(300_000, 1, 'The longest wait between two tries.'),
       },
       { ...closed, default: {} },
     ),
     runner: Type.Object(
       {
-        /** From fork to the first word; ONNX Runtime is loaded within it. */
-        startMsMax: Type.Integer({ minimum: 100, default: 30_000 }),
-        loadMsMax: Type.Integer({ minimum: 100, default: 120_000 }),
-        selfTestMsMax: Type.Integer({ minimum: 100, default: 120_000 }),
-        /** For the reading under way and the last window. */
-        handOverMsMax: Type.Integer({ minimum: 100, default: 15_000 }),
-        /** One inference holds the runner's only thread, so this must be longer than the slowest. */
-        hangMsMax: Type.Integer({ minimum: 3_000, default: 30_000 }),
-        /** Resident memory of one runner; a 9 kB model was seen to take 550 MB. */
-        memoryBytesMax: Type.Integer({ minimum: 64 * 2 ** 20, default: 1_024 * 2 ** 20 }),
+        startMsMax: Ms(30_000, 100, 'From fork to the first word; ONNX Runtime is loaded within it.'),
+        loadMsMax: Ms(120_000, 100, 'To load a model.'),
+        selfTestMsMax: Ms(120_000, 100, 'For the golden vectors.'),
+        handOverMsMax: Ms(15_000, 100, 'For the reading under way and the last window.'),
+        hangMsMax: Ms(
+          30_000,
+          3_000,
+          "One inference holds the runner's only thread, so this must be longer than the slowest.",
+        ),
+        memoryBytesMax: Type.Integer({
+          minimum: 64 * 2 ** 20,
+          default: 1_024 * 2 ** 20,
+          description: 'Bytes of resident memory of one runner; a 9 kB model was seen to take 550 MB.',
+        }),
       },
       { ...closed, default: {} },
     ),
     log: Type.Object(
-      { level: Type.String({ enum: ['trace', 'debug', 'info', 'warn', 'error', 'fatal'], default: 'info' }) },
+      {
+        level: Type.String({
+          enum: ['trace', 'debug', 'info', 'warn', 'error', 'fatal'],
+          default: 'info',
+          description: 'Least severe line that is written to standard error.',
+        }),
+      },
       { ...closed, default: {} },
     ),
   },

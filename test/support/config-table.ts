@@ -20,7 +20,8 @@ function rowsOf(schema: Schema, path: string, isRequired: boolean): [string, str
     rowsOf(child, path ? `${path}.${key}` : key, schema.required?.includes(key) ?? false),
   )
   if (inner.length > 0) return inner
-  if (typeof schema.additionalProperties === 'object') return rowsOf(schema.additionalProperties, `${path}.NAME`, true)
+  if (typeof schema.additionalProperties === 'object')
+    return rowsOf(schema.additionalProperties, `${path}.NAME`, true)
   return [[path, defaultOf(schema, isRequired), descriptionOf(schema)]]
 }
 
@@ -31,6 +32,8 @@ function defaultOf(schema: Schema, isRequired: boolean): string {
 
 function descriptionOf(schema: Schema): string {
   const described = schema.description ?? schema.allOf?.map((part) => part.description).find(Boolean) ?? ''
-  const choices = schema.enum ? ` One of ${schema.enum.map((choice) => `\`${String(choice)}\``).join(', ')}.` : ''
+  const choices = schema.enum
+    ? ` One of ${schema.enum.map((choice) => `\`${String(choice)}\``).join(', ')}.`
+    : ''
   return `${described}${choices}`.trim()
 }

@@ -138,6 +138,8 @@ export interface Tables {
     dropped: number
     /** Acked by an earlier life of this hub and no longer held by the device. */
     forgotten: number
+    /** Records below this were stored once and have outlived their retention; one that comes again is a duplicate. */
+    kept_from: Generated<number>
     first_at: number
     last_at: number
   }

@@ -42,7 +42,7 @@ export async function ingest(trx: Db, batch: Batch, at: EpochMs): Promise<Ingest
   const key = { deviceId, session, stream }
   const before = await streamState(trx, key)
   const known = before ? await losses(trx, key) : []
-  const { fresh, rejected, duplicates } = await sort(trx, key, batch)
+  const { fresh, rejected, duplicates } = await sort(trx, key, batch, before?.keptFrom ?? 1)
   await insertBodies(trx, key, fresh, at)
   await insertRejected(trx, key, rejected, at)
 
@@ -64,6 +64,7 @@ export async function ingest(trx: Db, batch: Batch, at: EpochMs): Promise<Ingest
     duplicates: (before?.duplicates ?? 0) + duplicates,
     dropped: countOf(lost, 'spool_full'),
     forgotten: countOf(lost, 'forgotten'),
+    keptFrom: before?.keptFrom ?? 1,
     firstAt: before?.firstAt ?? at,
     lastAt: at,
   }
@@ -78,7 +79,7 @@ export async function ingest(trx: Db, batch: Batch, at: EpochMs): Promise<Ingest
 }
 
 /** A record that fails its schema is kept as refused and counts as dealt with: sending it again would not mend it. */
-async function sort(trx: Db, key: StreamKey, { records }: Batch) {
+async function sort(trx: Db, key: StreamKey, { records }: Batch, keptFrom: number) {
   const bySeq = new Map<number, unknown>()
   for (const { seq, body } of records) if (!bySeq.has(seq)) bySeq.set(seq, body)
   const seqs = [...bySeq.keys()]
@@ -88,7 +89,7 @@ async function sort(trx: Db, key: StreamKey, { records }: Batch) {
   const fresh: { seq: number; body: unknown }[] = []
   const rejected: { seq: number; detail: string }[] = []
   for (const [seq, body] of bySeq) {
-    if (held.has(seq)) continue
+    if (held.has(seq) || seq < keptFrom) continue
     const checked = checkBody(key.stream, body)
     if (checked.ok) fresh.push({ seq, body: checked.value })
     else rejected.push({ seq, detail: checked.detail })

@@ -3,16 +3,30 @@ import { sql } from 'kysely'
 import type { Db } from '../store/database.ts'
 import { quantileMicros } from './latency.ts'
 
-/** Newest first. `before`: by the device's clock, the end of the last window of the page before. */
-export async function windowsOf(db: Db, deviceId: string, before: EpochMs | undefined, limit: number) {
+export type WindowQuery = {
+  deviceId: string
+  /** By the device's clock: windows that end earlier. */
+  before?: EpochMs | undefined
+  limit: number
+  after?: WindowKey | undefined
+}
+/** Where a window stands in the list: newest first, then by session and sequence, both backwards. */
+export type WindowKey = { end: EpochMs; session: string; seq: number }
+
+export async function windowsOf(db: Db, { deviceId, before, limit, after }: WindowQuery) {
   let query = db
     .selectFrom('window_record')
     .selectAll()
     .where('device_id', '=', deviceId)
     .orderBy('end_at', 'desc')
+    .orderBy('session', 'desc')
     .orderBy('seq', 'desc')
     .limit(limit)
   if (before !== undefined) query = query.where('end_at', '<', before)
+  if (after !== undefined) {
+    const { end, session, seq } = after
+    query = query.where(sql<boolean>`(end_at, session, seq) < (${end}, ${session}, ${seq})`)
+  }
   return (await query.execute()).map((row) => {
     const latency = JSON.parse(row.latency_json) as { counts: number[]; sumMicros: number }
     return {

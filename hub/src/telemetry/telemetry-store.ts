@@ -15,6 +15,8 @@ export type StreamState = {
   duplicates: number
   dropped: number
   forgotten: number
+  /** Lower ones have outlived their retention. */
+  keptFrom: number
   firstAt: EpochMs
   lastAt: EpochMs
 }
@@ -67,6 +69,7 @@ type StateRow = {
   duplicates: number
   dropped: number
   forgotten: number
+  kept_from: number
   first_at: number
   last_at: number
 }
@@ -79,19 +82,20 @@ function stateOfRow(row: StateRow): StreamState {
     duplicates,
     dropped,
     forgotten,
+    kept_from: keptFrom,
     first_at: firstAt,
     last_at: lastAt,
   } = row
-  return { contiguous, highest, stored, duplicates, dropped, forgotten, firstAt, lastAt }
+  return { contiguous, highest, stored, duplicates, dropped, forgotten, keptFrom, firstAt, lastAt }
 }
 
 export async function saveStreamState(db: Db, key: StreamKey, state: StreamState): Promise<void> {
-  const { firstAt: first_at, lastAt: last_at, ...counters } = state
+  const { firstAt: first_at, lastAt: last_at, keptFrom: kept_from, ...counters } = state
   await db
     .insertInto('stream_state')
-    .values({ ...keyColumns(key), ...counters, first_at, last_at })
+    .values({ ...keyColumns(key), ...counters, kept_from, first_at, last_at })
     .onConflict((conflict) =>
-      conflict.columns(['device_id', 'session', 'stream']).doUpdateSet({ ...counters, last_at }),
+      conflict.columns(['device_id', 'session', 'stream']).doUpdateSet({ ...counters, kept_from, last_at }),
     )
     .execute()
 }
@@ -277,4 +281,30 @@ export async function driftOfWindows(
     releaseDigest,
     drift: JSON.parse(drift_json) as WindowRecord['drift'],
   }))
+}
+
+/** The lowest sequence number of a record that was received at `since` or later. */
+export async function firstReceivedSince(
+  db: Db,
+  key: StreamKey,
+  since: EpochMs,
+): Promise<number | undefined> {
+  const row = await db
+    .selectFrom(recordTables[key.stream])
+    .select(({ fn }) => fn.min<number | null>('seq').as('seq'))
+    .where('device_id', '=', key.deviceId)
+    .where('session', '=', key.session)
+    .where('received_at', '>=', since)
+    .executeTakeFirst()
+  return row?.seq ?? undefined
+}
+
+export async function deleteThrough(db: Db, key: StreamKey, seq: number): Promise<number> {
+  const outcome = await db
+    .deleteFrom(recordTables[key.stream])
+    .where('device_id', '=', key.deviceId)
+    .where('session', '=', key.session)
+    .where('seq', '<=', seq)
+    .executeTakeFirst()
+  return Number(outcome.numDeletedRows)
 }

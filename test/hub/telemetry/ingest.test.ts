@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type Database, openDatabase } from '@godwit/hub/store/database'
 import { completenessOf } from '@godwit/hub/telemetry/completeness'
 import { ingest } from '@godwit/hub/telemetry/ingest'
+import { forgetBefore } from '@godwit/hub/telemetry/retention'
 import type { Batch } from '@godwit/protocol/messages/telemetry'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -249,5 +250,28 @@ describe('whatever order batches come in', () => {
       ),
       { numRuns: 60 },
     )
+  })
+})
+
+describe('retention', () => {
+  test('forgets what is old, keeps counting it, and does not store it a second time', async () => {
+    const cam = stream()
+    for (const seq of [1, 2, 3]) await cam.give({ seqs: [seq] })
+    // The test's clock began at 1000 and went on by one with every batch: only the third is young.
+    expect(await forgetBefore(database, (await cam.state())!.lastAt)).toBeGreaterThanOrEqual(2)
+    expect(await cam.seqs()).toEqual([3])
+    expect(await cam.state()).toMatchObject({ stored: 3, contiguous: 3, missing: [], duplicates: 0 })
+    expect(await cam.acked({ seqs: [1, 2, 3, 4] })).toBe(4)
+    expect(await cam.seqs()).toEqual([3, 4])
+    expect(await cam.state()).toMatchObject({ stored: 4, contiguous: 4, missing: [], duplicates: 3 })
+  })
+
+  test('never forgets what is not settled: a hole may still be filled', async () => {
+    const cam = stream()
+    await cam.give({ seqs: [1, 3] })
+    await forgetBefore(database, Number.MAX_SAFE_INTEGER)
+    expect(await cam.seqs()).toEqual([3])
+    expect(await cam.state()).toMatchObject({ missing: [{ first: 2, last: 2, reason: 'awaited' }] })
+    expect(await cam.acked({ seqs: [2] })).toBe(3)
   })
 })

@@ -135,6 +135,10 @@ describe('telemetry over MQTT', () => {
     expect(listed.map(({ seq }) => seq)).toEqual([3, 2])
     expect(listed[0]?.p95Micros).toBe(1_000)
     expect((await api('/devices/cam/windows?before=4000')).body['items']).toHaveLength(2)
+    const page = await api('/devices/cam/windows?limit=2')
+    const rest = await api(`/devices/cam/windows?limit=2&cursor=${page.body['nextCursor']}`)
+    expect(rest.body['items']).toMatchObject([{ seq: 1 }])
+    expect(rest.body['nextCursor']).toBeUndefined()
     expect((await api('/telemetry/events?kind=kettle')).body['items']).toMatchObject([
       { seq: 2, kind: 'kettle' },
     ])

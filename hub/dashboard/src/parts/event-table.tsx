@@ -44,7 +44,8 @@ export function eventText({ kind, detail }: Pick<TelemetryEvent, 'kind' | 'detai
   const { count, peak, threshold, firstPosition, lastPosition } = detail ?? {}
   if (kind !== 'anomaly' || typeof count !== 'number' || typeof peak !== 'number') return detailText(detail)
   const above = typeof threshold === 'number' ? ` above ${number(threshold)}` : ''
-  const where = firstPosition === lastPosition ? `at ${firstPosition}` : `from ${firstPosition} to ${lastPosition}`
+  const where =
+    firstPosition === lastPosition ? `at ${firstPosition}` : `from ${firstPosition} to ${lastPosition}`
   return `${count} ${count === 1 ? 'reading' : 'readings'}${above}, peak ${number(peak)}, ${where}`
 }
 

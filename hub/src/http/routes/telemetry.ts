@@ -6,7 +6,7 @@ import { factorFor } from '../../energy/factor.ts'
 import { runningDigest } from '../../rollout/create.ts'
 import { completenessOf } from '../../telemetry/completeness.ts'
 import { energyView } from '../../telemetry/energy-view.ts'
-import { type EventKey, eventsOf, windowsOf } from '../../telemetry/listing.ts'
+import { type EventKey, eventsOf, type WindowKey, windowsOf } from '../../telemetry/listing.ts'
 import { type EnergyGroup, type EnergyGrouping, energyBy } from '../../telemetry/rollup.ts'
 import { fromCursor, PageQuery, pageOf } from '../listing.ts'
 import { Refusal } from '../problem.ts'
@@ -32,16 +32,20 @@ export const telemetryRoutes: RoutePlugin = (app, { database: { db }, fleet, con
         summary: 'Telemetry windows of a device, newest first',
         params: DeviceParams,
         querystring: Type.Object({
+          cursor: PageQuery.cursor,
           limit: Limit(50),
           before: At('Epoch milliseconds; windows that end earlier'),
         }),
       },
     },
-    async ({ params: { id }, query: { limit = 50, before } }) => {
+    async ({ params: { id }, query: { limit = 50, cursor, before } }) => {
       await requireDevice(id)
-      const windows = await windowsOf(db, id, before, limit)
+      const after = windowKeyOf(fromCursor(cursor))
+      const rows = await windowsOf(db, { deviceId: id, before, limit: limit + 1, after })
+      const page = pageOf(rows, limit, ({ end, session, seq }) => JSON.stringify([end, session, seq]))
       return {
-        items: windows.map(({ start, end, receivedAt, ...window }) => ({
+        ...page,
+        items: page.items.map(({ start, end, receivedAt, ...window }) => ({
           ...window,
           start: toRfc3339(start),
           end: toRfc3339(end),
@@ -167,22 +171,24 @@ export const telemetryRoutes: RoutePlugin = (app, { database: { db }, fleet, con
 
 function eventKeyOf(cursor: string | undefined): EventKey | undefined {
   if (cursor === undefined) return undefined
-  let parts: unknown
+  const [at, deviceId, session, seq] = keyParts(cursor, ['number', 'string', 'string', 'number'])
+  return { at: at as number, deviceId: deviceId as string, session: session as string, seq: seq as number }
+}
+
+function windowKeyOf(cursor: string | undefined): WindowKey | undefined {
+  if (cursor === undefined) return undefined
+  const [end, session, seq] = keyParts(cursor, ['number', 'string', 'number'])
+  return { end: end as number, session: session as string, seq: seq as number }
+}
+
+/** A cursor is ours, but it comes back from outside. */
+function keyParts(cursor: string, types: readonly ('number' | 'string')[]): unknown[] {
   try {
-    parts = JSON.parse(cursor)
-  } catch {
-    parts = undefined
-  }
-  if (Array.isArray(parts) && parts.length === 4) {
-    const [at, deviceId, session, seq] = parts as unknown[]
-    if (
-      typeof at === 'number' &&
-      typeof deviceId === 'string' &&
-      typeof session === 'string' &&
-      typeof seq === 'number'
-    )
-      return { at, deviceId, session, seq }
-  }
+    const parts: unknown = JSON.parse(cursor)
+    if (Array.isArray(parts) && parts.length === types.length) {
+      if (parts.every((part, i) => typeof part === types[i])) return parts
+    }
+  } catch {}
   throw new Refusal('validation', 'the cursor is not one that this list gave', {
     errors: [{ parameter: 'cursor', detail: 'must be the nextCursor of an earlier answer' }],
   })
