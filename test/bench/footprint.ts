@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Checks } from '@godwit/sample-sensor-fleet/demo/checks'
 import { firstVersion, type Story } from '@godwit/sample-sensor-fleet/demo/chapters'
+import { Checks } from '@godwit/sample-sensor-fleet/demo/checks'
 import { Observer } from '@godwit/sample-sensor-fleet/demo/observe'
 import { writeRecording } from '@godwit/sample-sensor-fleet/demo/recording'
 import { Stage } from '@godwit/sample-sensor-fleet/demo/stage'
@@ -24,7 +24,12 @@ export async function benchFootprint(): Promise<Record<string, Figure>> {
     const motes = loadMotes()
     await stage.startHub(undefined)
     for (const mote of motes) {
-      await stage.startDevice(mote.id, mote.place, writeRecording(join(directory, `${mote.id}.csv`), mote), 10)
+      await stage.startDevice(
+        mote.id,
+        mote.place,
+        writeRecording(join(directory, `${mote.id}.csv`), mote),
+        10,
+      )
     }
     const story: Story = {
       stage,
@@ -40,7 +45,11 @@ export async function benchFootprint(): Promise<Record<string, Figure>> {
     const bare = await bareNodeMiB()
     const agents = stage.devices.map((device) => device.program.pid)
     return {
-      'start.firstInferenceSeconds': { value: seconds, unit: 's', baseline: 'npm start, installed, to v1 answering on four devices' },
+      'start.firstInferenceSeconds': {
+        value: seconds,
+        unit: 's',
+        baseline: 'npm start, installed, to v1 answering on four devices',
+      },
       'rss.hubMiB': { value: rssMiB(stage.hubProgram.pid), unit: 'MiB', baseline: bare },
       'rss.controlMiB': { value: mean(agents.map(rssMiB)), unit: 'MiB', baseline: bare },
       'rss.runnerMiB': { value: mean(agents.flatMap(childrenOf).map(rssMiB)), unit: 'MiB', baseline: bare },

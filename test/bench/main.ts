@@ -30,7 +30,9 @@ for (const name of chosen) {
   for (const [key, figure] of Object.entries(await bench())) {
     figures[key] = figure
     const baseline = figure.baseline === null ? '' : `   (baseline ${rounded(figure.baseline)})`
-    process.stdout.write(`${key.padEnd(34)} ${String(rounded(figure.value)).padStart(10)} ${figure.unit}${baseline}\n`)
+    process.stdout.write(
+      `${key.padEnd(34)} ${String(rounded(figure.value)).padStart(10)} ${figure.unit}${baseline}\n`,
+    )
   }
 }
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(figures, undefined, 2)}\n`)

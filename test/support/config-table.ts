@@ -5,7 +5,7 @@ type Schema = {
   enum?: unknown[]
   allOf?: Schema[]
   properties?: Record<string, Schema>
-  additionalProperties?: Schema | boolean
+  patternProperties?: Record<string, Schema>
   required?: string[]
 }
 
@@ -20,8 +20,8 @@ function rowsOf(schema: Schema, path: string, isRequired: boolean): [string, str
     rowsOf(child, path ? `${path}.${key}` : key, schema.required?.includes(key) ?? false),
   )
   if (inner.length > 0) return inner
-  if (typeof schema.additionalProperties === 'object')
-    return rowsOf(schema.additionalProperties, `${path}.NAME`, true)
+  const [named] = Object.values(schema.patternProperties ?? {})
+  if (named) return rowsOf(named, `${path}.NAME`, true)
   return [[path, defaultOf(schema, isRequired), descriptionOf(schema)]]
 }
 

@@ -3,7 +3,7 @@ import type { Observer } from './observe.ts'
 import type { MoteDevice, Stage } from './stage.ts'
 
 /** What it takes to compare a device's own account with the hub's. */
-export type Bookkeeping = { stage: Stage; observe: Observer; signal?: AbortSignal }
+export type Bookkeeping = { stage: Pick<Stage, 'deviceStatus'>; observe: Observer; signal?: AbortSignal }
 
 type AgentStatus = {
   slots: Record<string, { source: { pass: number; index: number } | null }>
@@ -12,22 +12,19 @@ type AgentStatus = {
 
 /** Where in the recording the last stored window of a device ended, by the device's own account. */
 export async function positionOf(
-  { stage }: Bookkeeping,
+  books: Bookkeeping,
   device: MoteDevice,
 ): Promise<{ pass: number; index: number }> {
-  const status = await stage.deviceStatus<AgentStatus>(device)
-  return status.slots['default']?.source ?? { pass: 0, index: 0 }
+  return positionIn(await statusOf(books, device))
 }
 
-export async function spoolOf({ stage }: Bookkeeping, device: MoteDevice): Promise<AgentStatus['spool']> {
-  return (await stage.deviceStatus<AgentStatus>(device)).spool
+export async function spoolOf(books: Bookkeeping, device: MoteDevice): Promise<AgentStatus['spool']> {
+  return (await statusOf(books, device)).spool
 }
 
 /** Does the hub hold every window that the device had finished when it was asked? */
 export async function isDelivered(books: Bookkeeping, device: MoteDevice): Promise<boolean> {
-  const { streams } = await spoolOf(books, device)
-  const held = (await books.observe.streams(device.id)).find((stream) => stream.stream === 'window')
-  return held !== undefined && held.contiguous >= (streams['window']?.next ?? 1) - 1
+  return holds(books, device, lastWindowIn(await statusOf(books, device)))
 }
 
 /**
@@ -43,14 +40,35 @@ export async function readingsOf(
   return eventually(
     `the accounts of ${device.id}`,
     async () => {
-      const before = await positionOf(books, device)
+      const before = await statusOf(books, device)
+      if (!(await holds(books, device, lastWindowIn(before)))) return undefined
       const windows = await books.observe.windows(device.id)
-      const after = await positionOf(books, device)
-      const counted = windows.reduce((sum, window) => sum + window.readings, 0)
       // The hub was asked between two windows: only then do both accounts speak of the same moment.
-      if (before.pass !== after.pass || before.index !== after.index) return undefined
-      return { counted, read: after.pass * length + after.index }
+      if (lastWindowIn(await statusOf(books, device)) !== lastWindowIn(before)) return undefined
+      const { pass, index } = positionIn(before)
+      return {
+        counted: windows.reduce((sum, window) => sum + window.readings, 0),
+        read: pass * length + index,
+      }
     },
     { ...(books.signal && { signal: books.signal }), everyMs: 50 },
   )
+}
+
+function statusOf({ stage }: Bookkeeping, device: MoteDevice): Promise<AgentStatus> {
+  return stage.deviceStatus<AgentStatus>(device)
+}
+
+function positionIn({ slots }: AgentStatus): { pass: number; index: number } {
+  return slots['default']?.source ?? { pass: 0, index: 0 }
+}
+
+/** Windows are numbered from 1. */
+function lastWindowIn({ spool }: AgentStatus): number {
+  return (spool.streams['window']?.next ?? 1) - 1
+}
+
+async function holds({ observe }: Bookkeeping, device: MoteDevice, window: number): Promise<boolean> {
+  const held = (await observe.streams(device.id)).find((stream) => stream.stream === 'window')
+  return held !== undefined && held.contiguous >= window
 }
