@@ -429,7 +429,7 @@ function byDevice(verdicts: DriftView[]): DriftView[] {
 
 function wordsOf(story: Story, verdict: DriftView): string {
   const placement = story.stage.devices.find((device) => device.id === verdict.deviceId)?.placement
-  const peak = verdict.peak >= 1e6 ? verdict.peak.toExponential(1) : verdict.peak.toFixed(1)
+  const peak = verdict.peak > 1_000 ? 'over 1000' : verdict.peak.toFixed(1)
   return `${verdict.deviceId} (${placement}): ${verdict.state}, evidence ${peak} at its highest, alarm at ${verdict.threshold}, ${verdict.windows} windows`
 }
 

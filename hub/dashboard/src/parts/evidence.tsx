@@ -1,5 +1,5 @@
 import type { Maybe } from '../api.ts'
-import { shareOf } from '../view/drift.ts'
+import { evidenceText, shareOf } from '../view/drift.ts'
 import { number } from '../view/format.ts'
 import { signOf } from '../view/words.ts'
 import { Bar } from './bar.tsx'
@@ -15,7 +15,7 @@ export function Evidence(props: { state: string; evidence: Maybe<number>; thresh
       <State sign={sign} />
       <Bar share={shareOf(evidence, threshold) ?? 0} tone={tone} hatched={sign.word === 'not enough data'} />
       <span className="evidence-number">
-        {number(evidence)} of {number(threshold)}
+        {evidenceText(evidence)} of {number(threshold)}
       </span>
     </span>
   )

@@ -55,6 +55,11 @@ function byName(a: Heat, b: Heat): number {
   return a.model.localeCompare(b.model) || a.version.localeCompare(b.version, 'en', { numeric: true })
 }
 
+/** Evidence grows without bound while a drift lasts; beyond a thousand its size says nothing that a person needs. */
+export function evidenceText(evidence: Maybe<number>): string {
+  return typeof evidence === 'number' && evidence > 1000 ? 'over 1,000' : number(evidence)
+}
+
 const peakOf = (verdict: DriftVerdict) => verdict.peak ?? verdict.evidence ?? 0
 
 /** What a screen reader says for one cell. */
@@ -67,8 +72,8 @@ export function cellLabel(
   if (!cell) return `${deviceId}, ${feature}: no data`
   const lead = cell.lead ? `, ${cell.lead.statistic} ${cell.lead.direction}` : ''
   return (
-    `${deviceId}, ${feature}: ${signOf(cell.state).word}, evidence ${number(cell.evidence)}, ` +
-    `highest ${number(cell.peak ?? cell.evidence)}, limit ${number(verdict.threshold)}, ${number(verdict.windows)} windows${lead}`
+    `${deviceId}, ${feature}: ${signOf(cell.state).word}, evidence ${evidenceText(cell.evidence)}, ` +
+    `highest ${evidenceText(cell.peak ?? cell.evidence)}, limit ${number(verdict.threshold)}, ${number(verdict.windows)} windows${lead}`
   )
 }
 

@@ -65,7 +65,7 @@ export const telemetryNouns: Noun = (program, run) => {
               v.slot,
               `${v.model}@${v.version}`,
               v.state,
-              v.evidence.toPrecision(3),
+              v.evidence > 1_000 ? 'over 1000' : v.evidence.toPrecision(3),
               v.threshold,
               v.windows,
             ]),

@@ -3,7 +3,7 @@ import { Evidence } from '../../parts/evidence.tsx'
 import { ReleaseLink } from '../../parts/release.tsx'
 import { Table } from '../../parts/table.tsx'
 import { Ago } from '../../parts/time.tsx'
-import { byTime } from '../../view/drift.ts'
+import { byTime, evidenceText } from '../../view/drift.ts'
 import { count, number, percent } from '../../view/format.ts'
 
 export function DeviceDrift({ verdicts }: { verdicts: readonly DriftVerdict[] }) {
@@ -48,7 +48,7 @@ function OfRelease({ verdict }: { verdict: DriftVerdict }) {
               <Evidence state={state} evidence={evidence} threshold={threshold} />
             ),
           },
-          { head: 'Highest', number: true, cell: ({ peak }) => number(peak) },
+          { head: 'Highest', number: true, cell: ({ peak }) => evidenceText(peak) },
           { head: 'Moves in', cell: ({ lead }) => (lead ? `${lead.statistic} ${lead.direction}` : '–') },
           {
             head: 'Certified',
