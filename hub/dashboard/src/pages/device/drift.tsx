@@ -4,7 +4,7 @@ import { ReleaseLink } from '../../parts/release.tsx'
 import { Table } from '../../parts/table.tsx'
 import { Ago } from '../../parts/time.tsx'
 import { byTime, evidenceText } from '../../view/drift.ts'
-import { count, number, percent } from '../../view/format.ts'
+import { count, percent } from '../../view/format.ts'
 
 export function DeviceDrift({ verdicts }: { verdicts: readonly DriftVerdict[] }) {
   if (verdicts.length === 0) return <p className="empty">No drift windows yet.</p>
