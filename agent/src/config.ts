@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkConfig } from '@godwit/protocol/config-check'
 import { Fault } from '@godwit/protocol/fault'
-import Type, { type Static } from 'typebox'
+import Type, { type Static, type TSchema } from 'typebox'
 import { parseDocument } from 'yaml'
 import type { SourceConfig } from './runner/sources/source.ts'
 
@@ -12,31 +12,41 @@ const Source = Type.Object(
   {
     kind: Type.String({
       enum: ['replay', 'jsonl'],
-      description: '`replay` plays a recording, CSV or JSONL; `jsonl` follows a file that grows by a reading a line.',
+      description:
+        '`replay` plays a recording, CSV or JSONL; `jsonl` follows a file that grows by a reading a line.',
     }),
     path: Type.String({ minLength: 1, description: 'The file.' }),
     intervalMs: Type.Optional(
-      Type.Integer({ minimum: 0, description: 'Milliseconds between two readings of a `replay`; 1000 if absent.' }),
+      Type.Integer({
+        minimum: 0,
+        description: 'Milliseconds between two readings of a `replay`; 1000 if absent.',
+      }),
     ),
     loop: Type.Optional(Type.Boolean({ description: 'A `replay` begins again at its end, for ever.' })),
   },
   closed,
 )
 
+/** Optional with a default: the check fills in nothing below keys that are names, so `agentConfig` does. */
 const Slot = Type.Object(
   {
     source: Source,
-    executionProviders: Type.Array(Type.String(), {
-      default: ['cpu'],
-      minItems: 1,
-      description: 'In order of preference; what is not there is passed over.',
-    }),
-    threads: Type.Integer({
-      minimum: 1,
-      maximum: 64,
-      default: 1,
-      description: 'Threads of one inference. More than one spins, and costs about twenty times the CPU at low rates.',
-    }),
+    executionProviders: Type.Optional(
+      Type.Array(Type.String(), {
+        default: ['cpu'],
+        minItems: 1,
+        description: 'In order of preference; what is not there is passed over.',
+      }),
+    ),
+    threads: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 64,
+        default: 1,
+        description:
+          'Threads of one inference. More than one spins, and costs about twenty times the CPU at low rates.',
+      }),
+    ),
   },
   closed,
 )
@@ -67,7 +77,8 @@ export const AgentConfigSchema = Type.Object(
       ),
     ),
     slots: Type.Unsafe<Record<string, Static<typeof Slot>>>(
-      Type.Object({}, { additionalProperties: Slot, minProperties: 1 }),
+      // Without `properties`: any name is a slot's, and none is an unknown key.
+      { type: 'object', additionalProperties: Slot, minProperties: 1 } as TSchema,
     ),
     spool: Type.Object(
       {
@@ -76,7 +87,11 @@ export const AgentConfigSchema = Type.Object(
           default: 256 * 2 ** 20,
           description: 'Bytes. A month of one-minute windows of a small model fits.',
         }),
-        ageMaxMs: Ms(90 * 86_400_000, 60_000, 'Older telemetry answers no question that somebody still asks.'),
+        ageMaxMs: Ms(
+          90 * 86_400_000,
+          60_000,
+          'Older telemetry answers no question that somebody still asks.',
+        ),
       },
       { ...closed, default: {} },
     ),
@@ -98,11 +113,38 @@ export const AgentConfigSchema = Type.Object(
         mqttUrl: Type.Optional(
           Type.String({
             pattern: '^(mqtts?|wss?)://',
-            description: 'Instead of the address that the hub gave at enrolment, such as the near end of a tunnel.',
+            description:
+              'Instead of the address that the hub gave at enrolment, such as the near end of a tunnel.',
           }),
         ),
-        backoffMsMin: Ms(1_000, 1, 'Before the second try to connect; doubled with every failure, with full jitter.'),
+        backoffMsMin: Ms(
+          1_000,
+          1,
+          'Before the second try to connect; doubled with every failure, with full jitter.',
+        ),
         backoffMsMax: Ms(300_000, 1, 'The longest wait between two tries.'),
+      },
+      { ...closed, default: {} },
+    ),
+    tls: Type.Object(
+      {
+        caFile: Type.Optional(
+          Type.String({
+            minLength: 1,
+            description:
+              'PEM. Who may have signed the certificate of the hub, and nobody else; absent: the public authorities that Node knows.',
+          }),
+        ),
+        certFile: Type.Optional(
+          Type.String({
+            minLength: 1,
+            description:
+              'PEM. The certificate of this device, where the hub asks for one; its common name is the device id.',
+          }),
+        ),
+        keyFile: Type.Optional(
+          Type.String({ minLength: 1, description: 'PEM. The private key of that certificate.' }),
+        ),
       },
       { ...closed, default: {} },
     ),
@@ -163,6 +205,8 @@ export function agentConfig(given: unknown, directory: string): AgentConfig {
   for (const [name, slot] of Object.entries(slotsOf(given))) mistakes.push(...mistakesOfSlot(name, slot))
   if (value?.join?.token !== undefined && value.join.tokenFile !== undefined)
     mistakes.push('`join` has both `token` and `tokenFile`, expected one')
+  if (value && (value.tls.certFile === undefined) !== (value.tls.keyFile === undefined))
+    mistakes.push('`tls` has one of `certFile` and `keyFile`, expected both or none')
   if (!value || mistakes.length > 0)
     throw new Fault(
       'config-wrong',
@@ -182,6 +226,9 @@ export function agentConfig(given: unknown, directory: string): AgentConfig {
     ...value,
     stateDir: resolve(directory, value.stateDir),
     slots,
+    tls: Object.fromEntries(
+      Object.entries(value.tls).map(([name, path]) => [name, resolve(directory, path)]),
+    ),
     download: value.download as AgentConfig['download'],
     join: joinOf(value.join, directory),
   })

@@ -23,12 +23,14 @@ import { healthRecord } from './control/health.ts'
 import { httpHeaders, hubTime, metadataOverHttp } from './control/hub-http.ts'
 import { type DeviceKey, deviceKey, enrol, type Identity, readEnrolment } from './control/identity.ts'
 import { backoffMs } from './control/link/backoff.ts'
+import { fetchOver, tlsMaterial } from './control/link/tls.ts'
 import { because, type Log } from './control/log.ts'
 import { pathsIn } from './control/paths.ts'
 import { codeFor, sealReport, slotReport } from './control/report.ts'
+import { RunnerLedger } from './control/runner-ledger.ts'
 import { Slot } from './control/slot.ts'
 import { Sender } from './control/spool/sender.ts'
-import { Spool } from './control/spool/spool.ts'
+import { Spool, spoolTimeMs } from './control/spool/spool.ts'
 import { Counters } from './control/state/counters.ts'
 import { openDatabase } from './control/state/database.ts'
 import { takeLock } from './control/state/lock.ts'
@@ -60,10 +62,16 @@ const secondMs = 1_000
 const healthMs = 60_000
 const refreshDelayMs = 200
 const refreshRetryMs = 60_000
+const directiveRetryMs = 5_000
 const flushMsMax = 3_000
 
 /** Joins the fleet if it has not yet, then runs. Resolves when the agent is at work, with or without a link. */
-export async function startAgent(config: AgentConfig, deps: AgentDeps, signal?: AbortSignal): Promise<Agent> {
+export async function startAgent(
+  config: AgentConfig,
+  world: AgentDeps,
+  signal?: AbortSignal,
+): Promise<Agent> {
+  const deps = { ...world, fetch: fetchOver(config.tls, world.fetch) }
   const paths = pathsIn(config.stateDir)
   mkdirSync(paths.root, { recursive: true, mode: 0o700 })
   const unlock = takeLock(paths)
@@ -125,7 +133,12 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
     fromRfc3339(enrolment.time),
     Number(readMeta(database, 'floor') ?? 0),
   )
-  const time = new TrustedTime(clock, floor, (value) => writeMeta(database, 'floor', String(value)))
+  const time = new TrustedTime(
+    clock,
+    floor,
+    (value) => writeMeta(database, 'floor', String(value)),
+    spoolTimeMs(database),
+  )
   const counters = new Counters(database, () => time.nowMs())
   const journal = new Journal(database, paths)
   const spool = new Spool(database, config.spool)
@@ -136,6 +149,15 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
       key: `state/${spool.session}`,
       severity: 'alarm',
       detail: { because: because(opened.because), ...(opened.movedTo && { movedTo: opened.movedTo }) },
+    })
+  }
+  const ledger = new RunnerLedger(paths, deps.runnerScript, log)
+  for (const pid of ledger.killLeftovers()) {
+    tell({
+      kind: 'runner_left_over',
+      key: `runner_left_over/${pid}/${time.nowMs()}`,
+      severity: 'warning',
+      detail: { pid, because: 'it outlived the control process that had started it; killed' },
     })
   }
 
@@ -162,6 +184,7 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
     random,
     log,
     backoff: config.link,
+    tls: () => tlsMaterial(config.tls),
     mqttUrl: config.link.mqttUrl ?? enrolment.mqttUrl,
     sender,
     bootId: randomUUID(),
@@ -217,6 +240,7 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
         log,
         sysfs,
         runnerScript: deps.runnerScript,
+        ledger,
         limits: config.runner,
         opsetMax: () => opsetMaxOf(runtime) || undefined,
         isLinkUp: () => uplink.isUp,
@@ -256,7 +280,9 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
     )
   }
 
+  let directiveTimer: NodeJS.Timeout | undefined
   async function takeDirective(payload: Uint8Array): Promise<void> {
+    clearTimeout(directiveTimer)
     try {
       const taken = await trust.takeDirective(payload)
       if (!taken.trusted) {
@@ -268,10 +294,14 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
         })
       }
       if (taken.value.unchanged) return
-      for (const slot of slots) slot.deployer.kick()
+      for (const slot of slots) slot.directed()
       uplink.reportSoon()
     } catch (error) {
+      // The hub says it once per connection; a disk that is full now may take it later.
       log.error({ because: because(error) }, 'cannot take a directive now')
+      if (stopped) return
+      clearTimeout(directiveTimer)
+      directiveTimer = setTimeout(() => void takeDirective(payload), directiveRetryMs)
     }
   }
 
@@ -374,7 +404,7 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
         stateDir: paths.root,
         sysfs,
       })
-      spool.append([{ stream: 'health', body, at }], at)
+      spool.append([{ stream: 'health', body, at: time.leastMs() }], time.leastMs())
     })
   }
 
@@ -390,7 +420,7 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
   // A device that has served nothing yet does not know its own runtime; asking costs one process start, once.
   const linked =
     runtime.name === unknownRuntime.name
-      ? probeRuntime(config, deps).then((found) => found && learnRuntime(found))
+      ? probeRuntime(config, deps, ledger).then((found) => found && learnRuntime(found))
       : Promise.resolve()
   void linked.then(() => {
     if (!stopped) uplink.start()
@@ -401,6 +431,7 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
     async stop(status = 'offline') {
       stopped = true
       clearTimeout(refreshTimer)
+      clearTimeout(directiveTimer)
       clearInterval(everyMinute)
       await Promise.all(slots.map((slot) => slot.stop()))
       await flush(spool, uplink)
@@ -412,9 +443,13 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
   }
 }
 
-async function probeRuntime(config: AgentConfig, deps: AgentDeps): Promise<Runtime | undefined> {
+async function probeRuntime(
+  config: AgentConfig,
+  deps: AgentDeps,
+  ledger: RunnerLedger,
+): Promise<Runtime | undefined> {
   try {
-    const cage = await Cage.start(deps.runnerScript, config.runner, deps.log)
+    const cage = await Cage.start(deps.runnerScript, config.runner, deps.log, ledger)
     const found = cage.runtime
     await cage.stop()
     return found

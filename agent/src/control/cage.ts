@@ -4,6 +4,7 @@ import type { ResultCode } from '@godwit/protocol/result-code'
 import type { DurationMs } from '@godwit/protocol/units'
 import type { Checkpoint, FromRunner, ToRunner } from '../runner/messages.ts'
 import type { Log } from './log.ts'
+import type { RunnerLedger } from './runner-ledger.ts'
 
 /** How long a runner may take, and how large it may grow. Defaults and reasons are in `config.ts`. */
 export type CageLimits = {
@@ -82,7 +83,7 @@ export class Cage {
   }
 
   /** Resolves when the runner has said that it is there. */
-  static async start(script: string, limits: CageLimits, log: Log): Promise<Cage> {
+  static async start(script: string, limits: CageLimits, log: Log, ledger: RunnerLedger): Promise<Cage> {
     const child = fork(script, [], {
       // Only what a process needs to run: secrets and CI switches of our own environment stay here.
       env: {
@@ -95,6 +96,11 @@ export class Cage {
       execArgv: [`--max-old-space-size=${Math.max(64, Math.floor(limits.memoryBytesMax / 2 ** 20))}`],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
+    const { pid } = child
+    if (pid !== undefined) {
+      ledger.started(pid)
+      child.once('exit', () => ledger.ended(pid))
+    }
     const cage = new Cage(child, limits, log)
     child.stderr?.on('data', (bytes: Buffer) =>
       log.warn(
@@ -143,6 +149,10 @@ export class Cage {
       'probation_crash',
     )
     return answer.checkpoint
+  }
+
+  settings(settings: Omit<Extract<ToRunner, { type: 'settings' }>, 'type'>): void {
+    this.#send({ type: 'settings', ...settings })
   }
 
   stored(window: number): void {

@@ -14,16 +14,29 @@ export class TrustedTime {
   readonly #store: (floor: EpochMs) => void
   #floor: EpochMs
   #hubMinusWallMs: number | undefined
+  /** It was at least that late when the monotonic clock said so. */
+  #least: { ms: EpochMs; atMonotonicMs: number }
 
-  constructor(clock: Clock, floor: EpochMs, store: (floor: EpochMs) => void) {
+  /** @param leastMs what `leastMs` had come to when it was last stored */
+  constructor(clock: Clock, floor: EpochMs, store: (floor: EpochMs) => void, leastMs: EpochMs = floor) {
     this.#clock = clock
     this.#floor = floor
     this.#store = store
+    this.#least = { ms: Math.max(floor, leastMs), atMonotonicMs: clock.monotonicMs() }
   }
 
   /** For every decision about trust. */
   nowMs(): EpochMs {
     return Math.max(this.#clock.wallMs(), this.#floor)
+  }
+
+  /**
+   * The earliest that it can be: verified time, and what has passed since by a clock that nobody sets. For ages: a wall
+   * clock that jumps a year ahead makes nothing a year old. Time that the device was off counts only once verified.
+   */
+  leastMs(): EpochMs {
+    const { ms, atMonotonicMs } = this.#least
+    return Math.floor(ms + this.#clock.monotonicMs() - atMonotonicMs)
   }
 
   get floorMs(): EpochMs {
@@ -35,6 +48,8 @@ export class TrustedTime {
     if (!(verifiedMs > this.#floor)) return
     this.#store(verifiedMs)
     this.#floor = verifiedMs
+    if (verifiedMs > this.leastMs())
+      this.#least = { ms: verifiedMs, atMonotonicMs: this.#clock.monotonicMs() }
   }
 
   /** What the hub says the time is, unsigned: good for the report and for tokens that the hub itself judges. */

@@ -22,7 +22,7 @@ export function teller(spool: Spool, time: TrustedTime, log: Log): (telling: Tel
     const read = checkBody('event', body)
     if (!read.ok) return log.error({ because: read.detail }, 'event left out')
     try {
-      spool.append([{ stream: 'event', body, at }], at)
+      spool.append([{ stream: 'event', body, at: time.leastMs() }], time.leastMs())
     } catch (error) {
       // The log line above is all that is left when the disk is full.
       log.error({ kind: telling.kind, because: because(error) }, 'cannot store an event')

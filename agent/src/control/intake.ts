@@ -1,4 +1,5 @@
 import { checkBody, type EventRecord, type WindowRecord } from '@godwit/protocol/messages/telemetry'
+import type { DurationMs } from '@godwit/protocol/units'
 import type { Checkpoint } from '../runner/messages.ts'
 import type { Cage } from './cage.ts'
 import type { TrustedTime } from './clock.ts'
@@ -20,39 +21,77 @@ export type IntakeDeps = {
   /** Called within the transaction that stores the window. */
   observe: (record: WindowRecord) => void
   onStored: () => void
+  /** The disk has begun to take nothing. */
+  onHeldUp: (reason: string) => void
+  /** It takes writes again, and everything that had waited is stored. */
+  onRecovered: (outage: Outage) => void
+}
+
+/** `windowsDropped`: their counts are lost, their events are not. */
+export type Outage = {
+  durationMs: DurationMs
+  windowsHeld: number
+  windowsDropped: number
+  eventsDropped: number
 }
 
 const retryMs = 5_000
+/** Two weeks of one-minute windows without drift counts, four hours of the largest; what a gateway can spare. */
+const heldBytesMax = 16 * 2 ** 20
 
-type Pending = { message: WindowMessage; record: WindowRecord; cage: Cage }
+type Pending = {
+  checkpoint: Checkpoint
+  record: WindowRecord | undefined
+  events: EventRecord[]
+  bytes: number
+}
 
 /**
- * From a runner's window to the spool: adds the energy, stores window, events and checkpoint as one, and only then
- * tells the runner. While the disk takes nothing, windows wait here in order, and the runner's own limit stops it.
+ * From a runner's window to the spool: adds the energy, and stores window, events and checkpoint as one. While the disk
+ * takes nothing, the model serves on: windows wait here in order, and a control that dies meanwhile reads them again
+ * from the source. When they become too many, the oldest counts go first, then the oldest events, and both are told.
  */
 export class Intake {
   readonly #deps: IntakeDeps
   readonly #pending: Pending[] = []
   #timer: NodeJS.Timeout | undefined
-  #isFailing = false
+  #heldUpSinceMs: number | undefined
+  #outage = noOutage()
 
   constructor(deps: IntakeDeps) {
     this.#deps = deps
   }
 
-  take(message: WindowMessage, cage: Cage): void {
-    const energy = this.#deps.energy.close(this.#deps.monotonicMs(), message.record.inferences)
-    this.#pending.push({ message, record: { ...message.record, energy }, cage })
+  take({ window, record, events, checkpoint }: WindowMessage, cage: Cage): void {
+    const energy = this.#deps.energy.close(this.#deps.monotonicMs(), record.inferences)
+    const bytes = JSON.stringify({ record, events }).length
+    this.#pending.push({ checkpoint, record: { ...record, energy }, events, bytes })
     this.#store()
+    // Stored or held: the runner need not keep it. Its checkpoint is what a successor is given.
+    cage.stored(window)
+    if (this.#heldUpSinceMs === undefined) return
+    this.#outage.windowsHeld++
+    this.#makeRoom()
+    const { slot, log } = this.#deps
+    log.debug({ slot, held: this.#pending.length, ...this.#outage }, 'a window waits for the disk')
   }
 
   /** Where the source goes on when windows wait for the disk: the stored place would repeat what they hold. */
   get pendingCheckpoint(): Checkpoint | undefined {
-    return this.#pending.at(-1)?.message.checkpoint
+    return this.#pending.at(-1)?.checkpoint
   }
 
+  /** What still waits is measured again after the next start, as far as the source can go back. */
   stop(): void {
     clearTimeout(this.#timer)
+    this.#store()
+    clearTimeout(this.#timer)
+    const { slot, log } = this.#deps
+    if (this.#pending.length > 0)
+      log.error(
+        { slot, held: this.#pending.length, ...this.#outage },
+        'stopped before the disk took these windows',
+      )
   }
 
   #store(): void {
@@ -61,36 +100,72 @@ export class Intake {
       try {
         this.#storeOne(next)
       } catch (error) {
-        if (!this.#isFailing)
-          this.#deps.log.error({ slot: this.#deps.slot, because: because(error) }, 'cannot store windows')
-        this.#isFailing = true
         this.#timer = setTimeout(() => this.#store(), retryMs)
+        this.#heldUp(because(error))
         return
       }
-      this.#isFailing = false
       this.#pending.shift()
-      next.cage.stored(next.message.window)
     }
+    this.#recovered()
     this.#deps.onStored()
   }
 
-  #storeOne({ message, record }: Pending): void {
+  #heldUp(reason: string): void {
+    if (this.#heldUpSinceMs !== undefined) return
+    this.#heldUpSinceMs = this.#deps.monotonicMs()
+    this.#deps.log.error({ slot: this.#deps.slot, because: reason }, 'cannot store windows')
+    this.#deps.onHeldUp(reason)
+  }
+
+  #recovered(): void {
+    if (this.#heldUpSinceMs === undefined) return
+    const durationMs = Math.round(this.#deps.monotonicMs() - this.#heldUpSinceMs)
+    const outage = { ...this.#outage, durationMs }
+    this.#heldUpSinceMs = undefined
+    this.#outage = noOutage()
+    this.#deps.log.warn({ slot: this.#deps.slot, ...outage }, 'windows are stored again')
+    this.#deps.onRecovered(outage)
+  }
+
+  #makeRoom(): void {
+    let over = this.#pending.reduce((sum, { bytes }) => sum + bytes, 0) - heldBytesMax
+    for (const held of this.#pending) {
+      if (over <= 0) return
+      if (!held.record) continue
+      const bytes = JSON.stringify(held.events).length
+      over -= held.bytes - bytes
+      held.record = undefined
+      held.bytes = bytes
+      this.#outage.windowsDropped++
+    }
+    while (over > 0 && this.#pending.length > 1) {
+      const { bytes, events } = this.#pending.shift()!
+      over -= bytes
+      this.#outage.eventsDropped += events.length
+    }
+  }
+
+  #storeOne({ checkpoint, record, events }: Pending): void {
     const { slot, spool, database, time, log } = this.#deps
-    const nowMs = time.nowMs()
+    const nowMs = time.leastMs()
     const entries: Entry[] = []
-    const checked = checkBody('window', record)
+    const checked = record && checkBody('window', record)
     // A record that the hub would refuse is a fault of ours; its place in the source is passed all the same.
-    if (checked.ok) entries.push({ stream: 'window', body: record, at: nowMs })
-    else log.error({ slot, because: checked.detail }, 'window left out')
-    for (const event of message.events) {
+    if (checked?.ok) entries.push({ stream: 'window', body: checked.value, at: nowMs })
+    else if (checked) log.error({ slot, because: checked.detail }, 'window left out')
+    for (const event of events) {
       const body: EventRecord = { ...event, slot }
       const read = checkBody('event', body)
       if (read.ok) entries.push({ stream: 'event', body, at: nowMs })
       else log.error({ slot, because: read.detail }, 'event left out')
     }
     spool.append(entries, nowMs, () => {
-      writeCheckpoint(database, slot, message.checkpoint)
-      if (checked.ok) this.#deps.observe(record)
+      writeCheckpoint(database, slot, checkpoint)
+      if (checked?.ok) this.#deps.observe(checked.value)
     })
   }
+}
+
+function noOutage(): Omit<Outage, 'durationMs'> {
+  return { windowsHeld: 0, windowsDropped: 0, eventsDropped: 0 }
 }

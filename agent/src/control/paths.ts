@@ -11,6 +11,8 @@ export function pathsIn(stateDir: string) {
     enrolment: join(stateDir, 'enrolment.json'),
     /** Held while an agent runs: two agents on one state directory would both believe their sequence numbers. */
     lock: join(stateDir, 'agent.lock'),
+    /** Runner processes that are alive, for a control that finds them orphaned. */
+    runners: join(stateDir, 'runners.json'),
     trust: join(stateDir, 'trust'),
     /** The directive last applied, as received: its version is a floor that must outlive the database. */
     directive: join(stateDir, 'directive.json'),

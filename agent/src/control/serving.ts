@@ -6,6 +6,7 @@ import { Cage, type CageLimits, type Exit, RunnerFailure } from './cage.ts'
 import { bundleDirectory, chooseVariant, readRelease } from './deployment/staging.ts'
 import { because, type Log } from './log.ts'
 import type { Paths } from './paths.ts'
+import type { RunnerLedger } from './runner-ledger.ts'
 
 export type WindowMessage = Extract<FromRunner, { type: 'window' }>
 
@@ -14,6 +15,7 @@ export type ServingDeps = {
   paths: Paths
   log: Log
   runnerScript: string
+  ledger: RunnerLedger
   limits: CageLimits
   source: SourceConfig
   executionProviders: readonly string[]
@@ -114,6 +116,11 @@ export class Serving {
     })
   }
 
+  /** A newer directive: the runner that serves takes it over as it is. */
+  applySettings(): void {
+    this.#current?.cage.settings({ windowMs: this.#deps.windowMs() })
+  }
+
   async discardCandidate(): Promise<void> {
     await this.#inTurn(() => this.#dropCandidate())
   }
@@ -193,7 +200,7 @@ export class Serving {
     if (!variant)
       throw new RunnerFailure('unsupported_ep', `no variant runs on ${deps.executionProviders.join(', ')}`)
     const modelFile = release.files[variant.file]!
-    const cage = await Cage.start(deps.runnerScript, deps.limits, deps.log)
+    const cage = await Cage.start(deps.runnerScript, deps.limits, deps.log, deps.ledger)
     try {
       const loaded = await cage.load({
         slot: deps.slot,

@@ -6,8 +6,9 @@ import { Deployer } from './deployment/deployer.ts'
 import type { Deployment, Journal } from './deployment/journal.ts'
 import type { Downloader } from './download/download.ts'
 import { Intake } from './intake.ts'
-import type { Log } from './log.ts'
+import { because, type Log } from './log.ts'
 import type { Paths } from './paths.ts'
+import type { RunnerLedger } from './runner-ledger.ts'
 import { Serving } from './serving.ts'
 import type { Spool } from './spool/spool.ts'
 import type { Database } from './state/database.ts'
@@ -29,6 +30,7 @@ export type SlotDeps = {
   log: Log
   sysfs: Sysfs
   runnerScript: string
+  ledger: RunnerLedger
   limits: CageLimits
   opsetMax: () => number | undefined
   isLinkUp: () => boolean
@@ -69,6 +71,7 @@ export class Slot {
       paths: deps.paths,
       log: deps.log,
       runnerScript: deps.runnerScript,
+      ledger: deps.ledger,
       limits: deps.limits,
       proofNonce: spool.session,
       random: deps.random,
@@ -82,11 +85,11 @@ export class Slot {
       },
       onCrash: ({ code, detail }) => {
         this.#tell('runner_crashed', 'warning', { code, because: detail })
-        this.deployer.observeCrash()
+        this.#attempt('cannot store a crash', () => this.deployer.observeCrash())
       },
       onUnusable: ({ code, message }) => {
-        const fellBack = this.deployer.activeUnusable(code, message)
-        this.#tell('active_unusable', 'alarm', { code, because: message, fellBack })
+        const fellBack = this.#attempt('cannot fall back', () => this.deployer.activeUnusable(code, message))
+        this.#tell('active_unusable', 'alarm', { code, because: message, fellBack: fellBack ?? false })
       },
       onSourceEnded: () => this.#tell('source_ended', 'info', {}),
     })
@@ -112,19 +115,35 @@ export class Slot {
       log: deps.log,
       observe: (record) => this.deployer.observeWindow(record),
       onStored: () => {
-        this.deployer.windowStored()
-        deps.onStored()
+        this.#attempt('cannot go on', () => {
+          this.deployer.windowStored()
+          deps.onStored()
+        })
+      },
+      // The report tells the free space; an event would need the very disk.
+      onHeldUp: () => deps.onChange(),
+      onRecovered: (outage) => {
+        this.#tell('storage_recovered', outage.windowsDropped > 0 ? 'alarm' : 'warning', outage)
+        deps.onChange()
       },
     })
   }
 
   /** Repairs what a power cut left, then serves, then goes on with the deployment. */
   start(): void {
-    if (this.#deps.journal.repair(this.name))
-      this.#tell('state_repaired', 'warning', { from: 'pointer file' })
-    this.deployer.recover()
+    this.#attempt('cannot put the journal right', () => {
+      if (this.#deps.journal.repair(this.name))
+        this.#tell('state_repaired', 'warning', { from: 'pointer file' })
+      this.deployer.recover()
+    })
     void this.serving.reconcile().catch(() => {})
     this.deployer.start()
+  }
+
+  /** A newer directive was taken. */
+  directed(): void {
+    this.serving.applySettings()
+    this.deployer.kick()
   }
 
   /** Called every second. */
@@ -137,6 +156,16 @@ export class Slot {
     await this.deployer.stop()
     await this.serving.stop()
     this.#intake.stop()
+  }
+
+  /** What needs the disk must not keep the model from serving when the disk is full. */
+  #attempt<T>(what: string, work: () => T): T | undefined {
+    try {
+      return work()
+    } catch (error) {
+      this.#deps.log.error({ slot: this.name, because: because(error) }, what)
+      return undefined
+    }
   }
 
   #tell(

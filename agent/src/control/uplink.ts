@@ -1,9 +1,10 @@
+import { Fault } from '@godwit/protocol/fault'
 import { ackBytesMax, blockBytesMax, directiveBytesMax } from '@godwit/protocol/limits'
 import { type BlockRefusal, blockRefusal } from '@godwit/protocol/messages/blocks'
 import { hubStatus } from '@godwit/protocol/messages/hub-status'
 import type { PresenceState } from '@godwit/protocol/messages/presence'
 import type { Progress } from '@godwit/protocol/messages/report'
-import { ack } from '@godwit/protocol/messages/telemetry'
+import { type Ack, ack } from '@godwit/protocol/messages/telemetry'
 import { parseBlockTopic, parseMetaTopic, type Stream, topics } from '@godwit/protocol/topics'
 import { fromRfc3339 } from '@godwit/protocol/units'
 import type { Clock, TrustedTime } from './clock.ts'
@@ -12,6 +13,8 @@ import { tokenFor } from './hub-http.ts'
 import type { Identity } from './identity.ts'
 import type { BackoffLimits } from './link/backoff.ts'
 import { type Credentials, Link, type Outgoing } from './link/link.ts'
+import { refusalLimits } from './link/refused-publishes.ts'
+import type { TlsMaterial } from './link/tls.ts'
 import { because, type Log } from './log.ts'
 import type { Sender } from './spool/sender.ts'
 
@@ -23,6 +26,7 @@ export type UplinkDeps = {
   log: Log
   mqttUrl: string
   backoff: BackoffLimits
+  tls: () => TlsMaterial
   sender: Sender
   bootId: string
   nextConnection: () => number
@@ -39,7 +43,8 @@ export type UplinkDeps = {
 const progressMsMin = 5_000
 /** Changes close together make one report. */
 const reportDelayMs = 50
-const holdMs = 60 * 60_000
+/** Between two looks at whether a batch that is withheld may go. */
+const withheldMs = 500
 
 /** What the device says and hears over MQTT: one method or branch per topic, no decisions about models. */
 export class Uplink {
@@ -67,6 +72,7 @@ export class Uplink {
         message: (topic, payload) => this.#heard(topic, payload),
         unauthorised: deps.onUnauthorised,
         quarantined: (key) => this.#quarantined(key),
+        released: () => this.#introduce(),
       },
       deps.backoff,
       deps,
@@ -149,8 +155,9 @@ export class Uplink {
   pump(): void {
     if (!this.isHubThere) return
     const nowMs = this.#deps.clock.monotonicMs()
-    for (const { stream, bytes, last } of this.#deps.sender.due(nowMs)) {
-      const key = `telemetry/${stream}/${last}`
+    for (const { stream, bytes, first } of this.#deps.sender.due(nowMs)) {
+      // By its first record: the batch may be a longer one when it goes again.
+      const key = `telemetry/${stream}/${first}`
       void this.#publish({
         topic: topics.telemetry(this.#fleet, this.#device, stream),
         payload: bytes,
@@ -158,6 +165,8 @@ export class Uplink {
         key,
       }).catch((error) => {
         this.#deps.log.debug({ stream, because: because(error) }, 'batch not sent')
+        if (error instanceof Fault && error.code === 'publish-withheld')
+          this.#deps.sender.hold(stream, this.#deps.clock.monotonicMs() + withheldMs)
       })
     }
   }
@@ -205,7 +214,7 @@ export class Uplink {
   }
 
   #heard(topic: string, payload: Uint8Array): void {
-    const { onMetadata, onDirective, sender, log } = this.#deps
+    const { onMetadata, onDirective, log } = this.#deps
     const block = parseBlockTopic(topic)
     if (block !== undefined) {
       if (payload.length <= blockBytesMax) for (const listen of this.#blockListeners) listen(block, payload)
@@ -217,12 +226,21 @@ export class Uplink {
     } else if (topic === topics.ack(this.#fleet, this.#device)) {
       const read = ack.check(parsed(payload, ackBytesMax))
       if (read.ok) {
-        sender.acknowledged(read.value)
-        this.pump()
+        this.#acknowledged(read.value)
       } else log.warn({ because: read.detail }, 'unreadable ack')
     } else if (topic === topics.blockRefusal(this.#fleet, this.#device)) {
       const read = blockRefusal.check(parsed(payload, ackBytesMax))
       if (read.ok) for (const listen of this.#refusalListeners) listen(read.value)
+    }
+  }
+
+  /** An ack that the disk does not take is as good as none: the batch goes again, and the hub knows it by its numbers. */
+  #acknowledged(value: Ack): void {
+    try {
+      this.#deps.sender.acknowledged(value)
+      this.pump()
+    } catch (error) {
+      this.#deps.log.warn({ because: because(error) }, 'cannot store an ack')
     }
   }
 
@@ -251,7 +269,7 @@ export class Uplink {
 
   #quarantined(key: string): void {
     const stream = /^telemetry\/([a-z]+)\//.exec(key)?.[1] as Stream | undefined
-    if (stream) this.#deps.sender.hold(stream, this.#deps.clock.monotonicMs() + holdMs)
+    if (stream) this.#deps.sender.hold(stream, this.#deps.clock.monotonicMs() + refusalLimits.quarantineMs)
     this.#deps.onQuarantined(key)
   }
 

@@ -9,6 +9,14 @@ import type { Tensors } from './session/session.ts'
 const driftBytesMax = 60_000
 const driftWindowsMax = 1024
 
+export type SavedDrift = {
+  /** Half-filled counters of this very release. */
+  counters: CountersSnapshot | undefined
+  /** Where counting begins without those. */
+  firstIndex: number
+  previous: Record<string, number | null>
+}
+
 /** Monitors and counters of one release: what the reference profile wants to know of each reading. */
 export class DriftWatch {
   /** So many completed drift windows fit one window record. */
@@ -16,14 +24,10 @@ export class DriftWatch {
   readonly #monitors: Monitors
   readonly #counters: WindowCounters
 
-  constructor(
-    pipeline: Pipeline,
-    profile: Profile,
-    saved?: { counters: CountersSnapshot | undefined; previous: Record<string, number | null> },
-  ) {
+  constructor(pipeline: Pipeline, profile: Profile, saved?: SavedDrift) {
     this.#monitors = new Monitors(pipeline, namesOf(profile))
     if (saved) this.#monitors.restore(saved.previous)
-    this.#counters = restored(profile, saved?.counters)
+    this.#counters = restored(profile, saved)
     const bytes = profile.features.reduce(
       (sum, { name, referenceCounts }) => sum + name.length + 50 + 3 * referenceCounts.length,
       20,
@@ -43,6 +47,11 @@ export class DriftWatch {
     this.#monitors.remember(values)
   }
 
+  /** The next reading follows on nothing: no increment is taken of it. */
+  forget(): void {
+    this.#monitors.forget()
+  }
+
   snapshot(): { counters: CountersSnapshot; previous: Record<string, number | null> } {
     return { counters: this.#counters.snapshot(), previous: this.#monitors.snapshot() }
   }
@@ -58,12 +67,12 @@ function namesOf(profile: Profile): string[] {
 }
 
 /** A snapshot that does not fit is not worth a model that cannot start: counting begins again. */
-function restored(profile: Profile, snapshot: CountersSnapshot | undefined): WindowCounters {
-  if (!snapshot) return new WindowCounters(profile)
+function restored(profile: Profile, saved: SavedDrift | undefined): WindowCounters {
+  if (!saved?.counters) return new WindowCounters(profile, saved?.firstIndex)
   try {
-    return WindowCounters.restore(profile, snapshot)
+    return WindowCounters.restore(profile, saved.counters)
   } catch (error) {
     if (!(error instanceof Fault)) throw error
-    return new WindowCounters(profile, snapshot.index)
+    return new WindowCounters(profile, Math.max(saved.counters.index, saved.firstIndex))
   }
 }

@@ -6,6 +6,7 @@ import type { FromRunner, ToRunner } from './messages.ts'
 import { fieldsUsedBy } from './pipeline/monitors.ts'
 import { selfTest } from './self-test.ts'
 import { Serving } from './serve.ts'
+import { feedShape } from './session/signature.ts'
 import { openSource } from './sources/open.ts'
 
 export type HostParts = {
@@ -41,6 +42,7 @@ export class Host {
     if (message.type === 'load') return this.#load(message)
     if (message.type === 'self-test') return this.#selfTest(message)
     if (message.type === 'serve') return this.#serve(message)
+    if (message.type === 'settings') return this.#set(message)
     return message.type === 'hand-over' ? this.#handOver() : this.#stop()
   }
 
@@ -79,6 +81,7 @@ export class Host {
     this.#serving = new Serving({
       session,
       pipeline,
+      inputShape: feedShape(pipeline, order.io.inputs),
       profile,
       serves,
       clock,
@@ -89,6 +92,11 @@ export class Host {
     })
     send({ type: 'serving' })
     this.#serving.run().catch((error) => this.#fail(error))
+  }
+
+  /** Nothing to set before it serves: the order to serve says it all. */
+  async #set({ windowMs }: Extract<ToRunner, { type: 'settings' }>): Promise<void> {
+    this.#serving?.setWindowMs(windowMs)
   }
 
   async #handOver(): Promise<void> {

@@ -37,7 +37,7 @@ export async function loadRelease(order: LoadOrder, open: OpenSession): Promise<
 }
 
 function misfitsOf({ io }: LoadOrder, { pipeline, profile }: Parts, session: Session) {
-  const misfits = [...signatureMisfits(io, session), ...pipelineMisfits(pipeline, session)]
+  const misfits = [...signatureMisfits(io, session), ...pipelineMisfits(pipeline, io, session)]
   if (misfits.length > 0) return refuse('io_schema_mismatch', misfits.join('; '))
   const features = profile ? unmonitored(pipeline, profile) : []
   if (features.length > 0)

@@ -31,9 +31,11 @@ export type ToRunner =
     }
   | { type: 'self-test'; promises: { p95Micros?: number; memoryBytes?: number } }
   | { type: 'serve'; source: SourceConfig; windowMs: number; checkpoint?: Checkpoint }
+  /** Of a newer directive, for the runner that serves already. */
+  | { type: 'settings'; windowMs: number }
   /** Stop reading at a boundary, send the last window, answer `handed-over`. */
   | { type: 'hand-over' }
-  /** Control has the window on disk; the runner may send so many more. */
+  /** Control has taken the window over; the runner may send so many more. */
   | { type: 'stored'; window: number }
   | { type: 'ping'; id: number }
   | { type: 'stop' }
@@ -74,6 +76,8 @@ export type Checkpoint = {
   previous: Record<string, number | null>
   /** Half-filled drift counters of this release; ignored by any other release. */
   drift?: { releaseDigest: string; state: unknown }
+  /** By release digest: the drift index that comes next. A release that returns goes on counting where it left off. */
+  driftNext?: Record<string, number>
   /** Anomalies that may go on; a runner of another release reports them as ended. */
   episode?: { releaseDigest: string; state: unknown }
 }

@@ -2,7 +2,8 @@ import type { CountersSnapshot } from '@godwit/protocol/drift/counters'
 import type { Profile } from '@godwit/protocol/drift/profile'
 import type { Pipeline } from '@godwit/protocol/release/pipeline'
 import type { Clock } from './clock.ts'
-import { DriftWatch } from './drift-watch.ts'
+import { driftNextOf, withIndex } from './drift-indexes.ts'
+import { DriftWatch, type SavedDrift } from './drift-watch.ts'
 import type { Checkpoint } from './messages.ts'
 import { decisiveValue } from './pipeline/decision.ts'
 import { type Episode, Episodes, episodeEvent } from './pipeline/episodes.ts'
@@ -14,6 +15,8 @@ import type { Serves, WindowTally } from './window-tally.ts'
 export type PathParts = {
   session: Session
   pipeline: Pipeline
+  /** Of the tensor that the model takes; by itself `[1, window, fields]`. */
+  inputShape?: readonly number[]
   profile?: Profile | undefined
   serves: Serves
   tally: WindowTally
@@ -32,11 +35,12 @@ export class ReadingPath {
   readonly #ring: Ring
   readonly #feeds: Tensors
   readonly #drift: DriftWatch | undefined
+  readonly #driftNext: Readonly<Record<string, number>>
   readonly #episodes: Episodes
   /** Kinds of errors already told since this process started. */
   readonly #toldErrors = new Set<string>()
 
-  constructor({ session, pipeline, profile, serves, tally, clock, checkpoint }: PathParts) {
+  constructor({ session, pipeline, inputShape, profile, serves, tally, clock, checkpoint }: PathParts) {
     this.#session = session
     this.#outputs = pipeline.outputs
     this.#decision = pipeline.decision
@@ -45,10 +49,14 @@ export class ReadingPath {
     this.#clock = clock
     this.#ring = new Ring(pipeline.fields, pipeline.window)
     if (checkpoint) this.#ring.restore(checkpoint.fields, checkpoint.ring)
-    const shape = [1, pipeline.window, pipeline.fields.length]
     this.#feeds = Object.assign(Object.create(null), {
-      [pipeline.input]: session.tensor('float32', shape, this.#ring.data),
+      [pipeline.input]: session.tensor(
+        'float32',
+        inputShape ?? [1, pipeline.window, pipeline.fields.length],
+        this.#ring.data,
+      ),
     })
+    this.#driftNext = driftNextOf(checkpoint)
     this.#drift = profile && new DriftWatch(pipeline, profile, savedDrift(serves, checkpoint))
     this.#episodes = this.#resumeEpisodes(checkpoint)
   }
@@ -63,6 +71,7 @@ export class ReadingPath {
     const startedMs = this.#clock.monotonicMs()
     const { values } = reading
     this.#tally.readings++
+    if (reading.isFirst) this.#beginAnew()
     if (!this.#ring.push(reading.at, values)) {
       this.#failed('missing', reading, 'a field has no finite number')
       return startedMs
@@ -103,12 +112,20 @@ export class ReadingPath {
       previous,
     }
     if (counters) snapshot.drift = { releaseDigest, state: counters }
+    snapshot.driftNext = withIndex(this.#driftNext, releaseDigest, counters?.index)
     if (this.#episodes.open) snapshot.episode = { releaseDigest, state: { ...this.#episodes.open } }
     return snapshot
   }
 
   /** Nothing follows: an episode that is open has ended. */
   endOfSource(): void {
+    this.#report(this.#episodes.end())
+  }
+
+  /** The end of one recording and the beginning of the next are no stretch that a model was ever shown. */
+  #beginAnew(): void {
+    this.#ring.clear()
+    this.#drift?.forget()
     this.#report(this.#episodes.end())
   }
 
@@ -166,9 +183,10 @@ export class ReadingPath {
   }
 }
 
-function savedDrift({ releaseDigest }: Serves, checkpoint: Checkpoint | undefined) {
+function savedDrift({ releaseDigest }: Serves, checkpoint: Checkpoint | undefined): SavedDrift | undefined {
   if (!checkpoint) return undefined
   const isOurs = checkpoint.drift?.releaseDigest === releaseDigest
   const counters = isOurs ? (checkpoint.drift?.state as CountersSnapshot) : undefined
-  return { counters, previous: checkpoint.previous }
+  const firstIndex = driftNextOf(checkpoint)[releaseDigest] ?? 0
+  return { counters, firstIndex, previous: checkpoint.previous }
 }

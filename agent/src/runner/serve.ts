@@ -21,6 +21,8 @@ export class Serving {
   readonly #parts: ServingParts
   readonly #tally: WindowTally
   readonly #path: ReadingPath
+  #windowMs: DurationMs
+  #windowSinceMs = 0
   #cursor: unknown
   #closed = 0
   #stored = 0
@@ -37,6 +39,7 @@ export class Serving {
 
   constructor(parts: ServingParts) {
     this.#parts = parts
+    this.#windowMs = parts.windowMs
     this.#tally = new WindowTally(parts.clock.now())
     this.#path = new ReadingPath({ ...parts, tally: this.#tally })
     this.#cursor = parts.checkpoint?.source ?? null
@@ -56,11 +59,18 @@ export class Serving {
     return this.#loop
   }
 
-  /** Control has this window and all before it on disk. */
+  /** Control has taken over this window and all before it. */
   stored(window: number): void {
     const wasPaused = !this.#hasCredit
     this.#stored = Math.max(this.#stored, window)
     if (wasPaused) this.#interrupt.abort()
+  }
+
+  /** Holds for the window that is open as well: it closes at once when it has lasted that long already. */
+  setWindowMs(windowMs: DurationMs): void {
+    if (windowMs === this.#windowMs) return
+    this.#windowMs = windowMs
+    if (!this.#isFinishing) this.#scheduleEnd()
   }
 
   /** Lets the reading in flight end, sends the last window, and returns where the next one goes on. */
@@ -113,12 +123,17 @@ export class Serving {
   }
 
   #startWindow(): void {
-    const { clock, windowMs } = this.#parts
-    this.#cancelTimer()
     this.#isDue = false
-    this.#windowEndsMs = clock.monotonicMs() + windowMs
+    this.#windowSinceMs = this.#parts.clock.monotonicMs()
+    this.#scheduleEnd()
+  }
+
+  #scheduleEnd(): void {
+    const { clock } = this.#parts
+    this.#cancelTimer()
+    this.#windowEndsMs = this.#windowSinceMs + this.#windowMs
     // For sources that keep still: a window without readings is news too.
-    this.#cancelTimer = clock.after(windowMs, () => {
+    this.#cancelTimer = clock.after(Math.max(0, this.#windowEndsMs - clock.monotonicMs()), () => {
       this.#isDue = true
       this.#interrupt.abort()
     })

@@ -19,10 +19,13 @@ export function misfitsOfGolden(golden: Golden, io: Io): string[] {
 export function misfitsOfPipeline(pipeline: Pipeline, io: Io): string[] {
   const misfits: string[] = []
   const input = io.inputs.find(({ name }) => name === pipeline.input)
-  const shape = [1, pipeline.window, pipeline.fields.length]
+  const { fields, window } = pipeline
+  const shape = [1, window, fields.length]
+  // SPEC 4.6: a model that looks at one reading may take it without the axis of time.
+  const flat = window === 1 && input?.shape.length === 2 && isShapeOf([1, fields.length], input.shape)
   if (!input) misfits.push(`input ${pipeline.input}: the model has no such input`)
   else {
-    if (!isShapeOf(shape, input.shape)) {
+    if (!flat && !isShapeOf(shape, input.shape)) {
       misfits.push(`input ${input.name}: makes shape [${shape}], the model takes [${input.shape}]`)
     }
     if (!/^(float|u?int)/.test(input.dtype)) {
@@ -42,11 +45,11 @@ export function misfitsOfPipeline(pipeline: Pipeline, io: Io): string[] {
     if (!io.outputs.some((output) => output.name === name))
       misfits.push(`output ${name}: the model has no such output`)
   }
-  const fields = pipeline.monitor.flatMap(({ of }) =>
+  const monitored = pipeline.monitor.flatMap(({ of }) =>
     'field' in of ? [of.field] : 'incrementOf' in of ? [of.incrementOf] : [],
   )
-  for (const field of new Set(fields)) {
-    if (!pipeline.fields.includes(field)) misfits.push(`monitor: ${field} is no field of a reading`)
+  for (const field of new Set(monitored)) {
+    if (!fields.includes(field)) misfits.push(`monitor: ${field} is no field of a reading`)
   }
   return misfits
 }

@@ -19,7 +19,7 @@ export type FeatureCounts = Static<typeof FeatureCounts>
 /** How a feature's values are sorted into bins. */
 export type Binning = Pick<FeatureProfile, 'name' | 'kind' | 'edges' | 'support'>
 
-/** `windowSize` slots in a row, per feature of the profile. `index` counts up from the deployment's first window. */
+/** `windowSize` slots in a row, per feature of the profile. `index` counts up for as long as a device knows the release, also when it comes back after another one. */
 export const DriftWindow = Type.Object({ index: Count, features: mapOf(FeatureCounts) })
 export type DriftWindow = Static<typeof DriftWindow>
 

@@ -16,6 +16,10 @@ afterEach(async () => {
   await hub.stop()
 })
 
+function runnersOf({ stateDir }: Device): { pid: number }[] {
+  return JSON.parse(readFileSync(join(stateDir, 'runners.json'), 'utf8')).runners
+}
+
 async function started(change: Record<string, unknown> = {}): Promise<void> {
   device = new Device(hub, change)
   await device.start()
@@ -89,6 +93,23 @@ describe('a deployment', () => {
     expect(hub.slot).toMatchObject({ phase: 'rolled_back', code, active: { version: '1' } })
     const seen = hub.windows.length
     await hub.until(() => hub.windows.length > seen + 2 && hub.windows.at(-1)?.version === '1')
+  })
+
+  test('a new length of windows reaches the runner that serves, without a restart', async () => {
+    await started()
+    const goal = hub.publishRelease('1')
+    await hub.ended(hub.direct(goal))
+    const length = () => hub.windows.length
+    hub.windowMs = 3_600_000
+    const version = hub.direct(goal)
+    await hub.until(() => (hub.reports.at(-1)?.directiveVersion ?? 0) >= version)
+    const { pid } = runnersOf(device)[0]!
+    const before = length()
+    hub.windowMs = 100
+    hub.direct(goal)
+    await hub.until(() => length() > before + 3)
+    expect(runnersOf(device).map((one) => one.pid)).toEqual([pid])
+    expect(isSeamless()).toBe(true)
   })
 
   test('a quarantined release is refused at once, and tried again when forced', async () => {
@@ -294,5 +315,31 @@ describe('outages and restarts', () => {
     await hub.ended(hub.direct(hub.publishRelease('1')))
     hub.refusesPublish = (topic) => topic.endsWith('/t/window')
     await hub.until(() => hub.events.some(({ kind }) => kind === 'publish_refused'))
+    expect(hub.events.find(({ kind }) => kind === 'publish_refused')?.detail['message']).toMatch(
+      /^telemetry\/window\//,
+    )
+    // The broker's retained messages have come by then, and cannot overtake what is published next.
+    const reports = hub.reports.length
+    await hub.until(() => hub.reports.length > reports)
+    // Nothing else suffers: the next release is deployed over the same link.
+    await hub.ended(hub.direct({ ...hub.publishRelease('2'), probation: quickProbation }))
+    expect(hub.slot).toMatchObject({ phase: 'committed', active: { version: '2' } })
+  })
+
+  test('a link that flaps holds nothing back once it is up again', async () => {
+    await started()
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    hub.swallowsPublish = (topic) => topic.endsWith('/t/window')
+    hub.connectionMsMax = 300
+    await hub.cut()
+    await hub.reconnect()
+    const flapping = hub.states.length
+    await hub.until(() => hub.states.length > flapping + 14)
+    hub.swallowsPublish = () => false
+    hub.connectionMsMax = Number.POSITIVE_INFINITY
+    const before = hub.windows.length
+    await hub.until(() => hub.windows.length > before + 20)
+    expect(isSeamless()).toBe(true)
+    expect(hub.events.filter(({ kind }) => kind === 'publish_refused')).toEqual([])
   })
 })

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Checkpoint, FromRunner } from '@godwit/agent/runner/messages'
 import type { SourceConfig } from '@godwit/agent/runner/sources/source'
+import { OnnxGraph } from '@godwit/sample-sensor-fleet/onnx-writer'
 import { describe, expect, test } from 'vitest'
 import {
   type LoadOrder,
@@ -16,6 +17,30 @@ import {
 } from './bundle-on-disk.ts'
 import { Child } from './child.ts'
 import { totalsOf, type WindowMessage } from './serve-fixture.ts'
+
+/** Ten times the only field, from an input of these axes. */
+function oneAtATime(axes: (string | number)[]): LoadOrder {
+  const io: LoadOrder['io'] = {
+    inputs: [{ name: 'x', dtype: 'float32', shape: axes }],
+    outputs: [{ name: 'score', dtype: 'float32', shape: ['N'] }],
+  }
+  const graph = new OnnxGraph('one')
+  const scaled = graph.node('scaled', 'Mul', ['x', graph.floats('ten', [1], [10])])
+  graph.node('score', 'ReduceMax', [scaled], { axes: axes.slice(1).map((_, i) => i + 1), keepdims: 0 })
+  const shape = axes.map(() => 1)
+  const golden: typeof meanGolden = {
+    ...meanGolden,
+    cases: [
+      {
+        inputs: { x: { dtype: 'float32', shape, data: [2] } },
+        outputs: { score: { dtype: 'float32', shape: [1], data: [20] } },
+      },
+    ],
+  }
+  const pipeline = { ...meanPipeline, window: 1, decision: { output: 'score', above: 100 } }
+  const model = graph.encode(io.inputs, io.outputs, { modelVersion: 1, docString: '' })
+  return stage({ model, golden, pipeline, io, hasProfile: false })
+}
 
 const badModels = join(dirname(fileURLToPath(import.meta.url)), '../../../../shared/data/bad-models')
 const hasBadModels = existsSync(badModels)
@@ -85,6 +110,29 @@ describe('self-test of a real model in a real process', () => {
 
   test('refuses a pipeline that cannot drive the model', async () => {
     const order = stage({ pipeline: { ...meanPipeline, fields: ['t', 'h'] }, hasProfile: false })
+    expect(await new Child().ask(order, 'loaded')).toMatchObject({ code: 'io_schema_mismatch' })
+  })
+
+  test('drives a model of one reading at a time with and without an axis of readings', async () => {
+    for (const axes of [
+      ['N', 1],
+      ['N', 1, 1],
+    ]) {
+      const child = new Child()
+      await child.ask(oneAtATime(axes), 'loaded')
+      expect(await child.ask({ type: 'self-test', promises: {} }, 'tested')).toMatchObject({ agreed: 1 })
+      const path = join(temporaryFolder(), 'three.csv')
+      writeFileSync(path, 't\n1\n20\n3\n')
+      const source: SourceConfig = { kind: 'replay', path, intervalMs: 0, loop: false }
+      await child.ask({ type: 'serve', source, windowMs: 60_000 }, 'serving')
+      const window = await child.hear('window')
+      expect(window?.record).toMatchObject({ readings: 3, inferences: 3, warmUp: 0, anomalies: 1 })
+    }
+  })
+
+  test('an axis of readings is needed where there is more than one', async () => {
+    const order = oneAtATime(['N', 1])
+    writeFileSync(join(order.directory, 'pipeline.json'), JSON.stringify(meanPipeline))
     expect(await new Child().ask(order, 'loaded')).toMatchObject({ code: 'io_schema_mismatch' })
   })
 

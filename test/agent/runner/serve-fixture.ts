@@ -2,6 +2,7 @@ import type { Checkpoint, FromRunner } from '@godwit/agent/runner/messages'
 import { Serving, type ServingParts } from '@godwit/agent/runner/serve'
 import type { Recording } from '@godwit/agent/runner/sources/recording'
 import { replay } from '@godwit/agent/runner/sources/replay'
+import type { Source } from '@godwit/agent/runner/sources/source'
 import { buildProfile } from '@godwit/protocol/drift/build-profile'
 import type { EventRecord, WindowRecord } from '@godwit/protocol/messages/telemetry'
 import type { Pipeline } from '@godwit/protocol/release/pipeline'
@@ -35,13 +36,19 @@ export function recordingOf(values: readonly (number | null)[]): Recording {
   return { length: values.length, columns: new Map([['t', column]]) }
 }
 
-type Options = Partial<ServingParts> & { checkpoint?: Checkpoint; storeAtOnce?: boolean; stepMs?: number }
+type Options = Partial<ServingParts> & {
+  checkpoint?: Checkpoint
+  storeAtOnce?: boolean
+  stepMs?: number
+  /** The recording is played so often; without a source of its own. */
+  passes?: number
+}
 
 /** A runner's data plane over a recording; each inference takes `stepMs` of manual time. */
 export function serve(recording: Recording, options: Options = {}) {
   const clock = new ManualClock()
   const messages: FromRunner[] = []
-  const { stepMs = 1, storeAtOnce = true, checkpoint } = options
+  const { stepMs = 1, storeAtOnce = true, checkpoint, passes = 1 } = options
   const start = (checkpoint?.source ?? { pass: 0, index: 0 }) as { pass: number; index: number }
   let onEnd: () => void
   const ended = new Promise<void>((resolve) => {
@@ -53,7 +60,7 @@ export function serve(recording: Recording, options: Options = {}) {
     profile,
     serves,
     clock,
-    source: replay(recording, { intervalMs: 0, loop: false }, start, clock),
+    source: endsAfter(passes, replay(recording, { intervalMs: 0, loop: passes > 1 }, start, clock)),
     windowMs: 10,
     ...options,
     send(message) {
@@ -65,6 +72,17 @@ export function serve(recording: Recording, options: Options = {}) {
   const done = serving.run()
   const windows = () => messages.filter((message): message is WindowMessage => message.type === 'window')
   return { serving, clock, messages, windows, done, ended }
+}
+
+/** A recording that loops, but not for ever. */
+function endsAfter(passes: number, source: Source): Source {
+  return {
+    async next(signal) {
+      const next = await source.next(signal)
+      return next && (next.cursor as { pass: number }).pass < passes ? next : undefined
+    },
+    close: () => source.close(),
+  }
 }
 
 /** Serves a whole recording and returns its windows. */

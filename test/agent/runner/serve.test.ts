@@ -1,3 +1,4 @@
+import { releasesMax, withIndex } from '@godwit/agent/runner/drift-indexes'
 import type { Checkpoint } from '@godwit/agent/runner/messages'
 import { unstoredMax } from '@godwit/agent/runner/serve'
 import { checkBody } from '@godwit/protocol/messages/telemetry'
@@ -72,6 +73,100 @@ describe('counting', () => {
   })
 })
 
+describe('a new length of windows', () => {
+  const still = {
+    next: (signal: AbortSignal) =>
+      new Promise<undefined>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+    async close() {},
+  }
+  const lengths = ({ windows }: ReturnType<typeof serve>) =>
+    windows().map(({ record }) => record.end - record.start)
+
+  test('holds from the window that is open on', async () => {
+    const clock = new ManualClock()
+    const served = serve(recordingOf([]), { clock, source: still, windowMs: 60 })
+    await turn()
+    clock.advance(5)
+    served.serving.setWindowMs(20)
+    clock.advance(15)
+    await turn()
+    clock.advance(20)
+    await turn()
+    served.serving.setWindowMs(60)
+    clock.advance(59)
+    await turn()
+    expect(lengths(served)).toEqual([20, 20])
+    clock.advance(1)
+    await turn()
+    expect(lengths(served)).toEqual([20, 20, 60])
+    await served.serving.finish()
+  })
+
+  test('closes a window at once that has lasted that long already', async () => {
+    const clock = new ManualClock()
+    const served = serve(recordingOf([]), { clock, source: still, windowMs: 60_000 })
+    await turn()
+    clock.advance(30_000)
+    served.serving.setWindowMs(10_000)
+    clock.advance(0)
+    await turn()
+    expect(lengths(served)).toEqual([30_000])
+    await served.serving.finish()
+  })
+
+  test('changes nothing of what is counted', async () => {
+    const recording = recordingOf(Array.from({ length: 200 }, (_, i) => (i * 13) % 11))
+    const expected = totalsOf(await windowsOver(recording))
+    const served = serve(recording, { windowMs: 40 })
+    for (const windowMs of [5, 100, 1]) {
+      await turn(20)
+      served.serving.setWindowMs(windowMs)
+    }
+    await served.ended
+    await served.serving.finish()
+    expect(totalsOf(served.windows())).toEqual(expected)
+  })
+})
+
+describe('a recording that begins anew', () => {
+  const list = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+
+  test('is never shown to the model mixed with its own end', async () => {
+    const seen: string[] = []
+    const session = meanSession((_, input) => seen.push(input.join()))
+    const windows = await windowsOver(recordingOf([1, 2, 3, 10]), { session, passes: 3 })
+    expect(seen).toEqual(['1,2,3', '2,3,10', '1,2,3', '2,3,10', '1,2,3', '2,3,10'])
+    expect(totalsOf(windows)).toMatchObject({ readings: 12, inferences: 6, errors: 0, warmUp: 6 })
+  })
+
+  test('has no increment over the seam, and ends an episode there', async () => {
+    const windows = await windowsOver(recordingOf(list), { passes: 8 })
+    const { drift, episodes } = totalsOf(windows)
+    const steps = drift.map(({ features }) => features['step']!)
+    // A step over the seam would be -11; the missing ones are of warm-up, which is not counted.
+    expect(new Set(steps.map(({ counts }) => counts.filter((count) => count > 0).length))).toEqual(
+      new Set([1]),
+    )
+    expect(episodes).toHaveLength(8)
+    expect(new Set(episodes.map(({ detail }) => detail['positions']))).toHaveProperty('size', 8)
+  })
+
+  test('is resumed exactly, wherever it was killed', async () => {
+    const property = fc.asyncProperty(values, fc.nat(12), async (recorded, survived) => {
+      const recording = recordingOf(recorded)
+      const expected = totalsOf(await windowsOver(recording, { passes: 3 }))
+      const first = await windowsOver(recording, { passes: 3 })
+      const kept = first.slice(0, Math.min(survived, first.length - 2))
+      const checkpoint = kept.at(-1)?.checkpoint
+      kept.push(...(await windowsOver(recording, { passes: 3, ...(checkpoint && { checkpoint }) })))
+      expect(totalsOf(kept)).toEqual(expected)
+      const { readings, inferences, errors, warmUp } = expected
+      expect(readings).toBe(inferences + errors + warmUp)
+    })
+    await fc.assert(property, { numRuns: 30 })
+  })
+})
+
 describe('resuming', () => {
   test('from any stored window gives the same counts, drift windows and episodes as never having been killed', async () => {
     const property = fc.asyncProperty(
@@ -111,6 +206,32 @@ describe('resuming', () => {
     expect([before.warmUp, after.warmUp]).toEqual([2, 0])
     expect(rest.every(({ record }) => record.releaseDigest === next.releaseDigest)).toBe(true)
     expect(after.drift[0]?.index).toBe(0)
+  })
+
+  test('a release that comes back goes on with its drift windows, however many served meanwhile', async () => {
+    const recording = recordingOf(Array.from({ length: 60 }, (_, i) => (i * 13) % 11))
+    const indexes: number[] = []
+    let checkpoint: Checkpoint | undefined
+    for (const letter of 'abcabca') {
+      const windows = await windowsOver(recording, {
+        serves: { ...serves, releaseDigest: letter.repeat(64) },
+        ...(checkpoint && { checkpoint: { ...checkpoint, source: { pass: 0, index: 0 } } }),
+      })
+      if (letter === 'a') indexes.push(...totalsOf(windows).drift.map(({ index }) => index))
+      checkpoint = windows.at(-1)!.checkpoint
+    }
+    expect(indexes.length).toBeGreaterThan(15)
+    expect(indexes).toEqual(indexes.map((_, i) => i))
+  })
+
+  test('of the releases that are long gone, the oldest are forgotten', () => {
+    let known: Record<string, number> = {}
+    for (let i = 0; i < 100; i++) known = withIndex(known, `r${i}`, i)
+    known = withIndex(known, 'r70', 7)
+    expect(Object.keys(known)).toHaveLength(releasesMax)
+    expect([known['r67'], known['r68'], known['r70']]).toEqual([undefined, 68, 70])
+    expect(Object.keys(known).at(-1)).toBe('r70')
+    expect(withIndex(known, 'no-profile', undefined)).toEqual(known)
   })
 
   test('an episode that was open at the hand-over is told by the successor, as the old release found it', async () => {

@@ -6,6 +6,7 @@ import type { Clock } from '../clock.ts'
 import { because, type Log } from '../log.ts'
 import { type BackoffLimits, backoffMs, stableMs } from './backoff.ts'
 import { RefusedPublishes } from './refused-publishes.ts'
+import type { TlsMaterial } from './tls.ts'
 
 export type Outgoing = {
   topic: string
@@ -28,6 +29,8 @@ export type LinkEvents = {
   /** The broker took us for somebody else, or our token for too old or too new. */
   unauthorised(): void | Promise<void>
   quarantined(key: string): void
+  /** What was withheld on this connection may be sent now. */
+  released(): void
 }
 
 const connectMsMax = 20_000
@@ -43,11 +46,15 @@ export class Link {
   readonly #clock: Clock
   readonly #random: () => number
   readonly #log: Log
+  readonly #tls: (() => TlsMaterial) | undefined
   readonly #refused = new RefusedPublishes()
-  readonly #unanswered = new Set<string>()
   readonly #topics = new Set<string>()
   #client: MqttClient | undefined
   #timer: NodeJS.Timeout | undefined
+  #trialTimer: NodeJS.Timeout | undefined
+  /** The last message with a key that was begun, and the end of the connection. */
+  #turn: Promise<void> = Promise.resolve()
+  #closedEarly = Promise.withResolvers<void>()
   #isUp = false
   #stopped = false
   #failures = 0
@@ -56,13 +63,14 @@ export class Link {
   constructor(
     events: LinkEvents,
     limits: BackoffLimits,
-    deps: { clock: Clock; random: () => number; log: Log },
+    deps: { clock: Clock; random: () => number; log: Log; tls?: () => TlsMaterial },
   ) {
     this.#events = events
     this.#limits = limits
     this.#clock = deps.clock
     this.#random = deps.random
     this.#log = deps.log
+    this.#tls = deps.tls
   }
 
   get isUp(): boolean {
@@ -79,20 +87,45 @@ export class Link {
     this.#spreadMs = Math.min(spreadMs, this.#limits.backoffMsMax)
   }
 
+  /** Messages with a key go one after the other, so that a broker that hangs up shows which one it means. */
   async publish(message: Outgoing): Promise<void> {
-    const { topic, payload, qos, retain = false, key } = message
-    const client = this.#client
-    if (!client || !this.#isUp) throw new Fault('link-down', `not connected; ${topic} was not sent`)
-    if (key !== undefined && this.#refused.isQuarantined(key, this.#clock.monotonicMs()))
-      throw new Fault('publish-quarantined', `${key} made the broker close the connection and waits`)
-    if (key !== undefined) this.#unanswered.add(key)
-    await client.publishAsync(topic, Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength), {
-      qos,
-      retain,
+    const client = this.#clientFor(message)
+    const { key, qos } = message
+    if (key === undefined) {
+      await this.#send(client, message)
+      if (qos > 0) this.#refused.answered()
+      return
+    }
+    const before = this.#turn
+    const turn = Promise.withResolvers<void>()
+    this.#turn = turn.promise
+    try {
+      await before
+      if (this.#clientFor(message) !== client) throw linkDown(message)
+      this.#refused.sent(key, this.#clock.monotonicMs())
+      await this.#send(client, message)
+      if (client === this.#client) this.#refused.answered(key)
+    } finally {
+      turn.resolve()
+    }
+  }
+
+  #clientFor(message: Outgoing): MqttClient {
+    const { key } = message
+    if (!this.#client || !this.#isUp) throw linkDown(message)
+    if (key !== undefined && this.#refused.isWithheld(key, this.#clock.monotonicMs()))
+      throw new Fault('publish-withheld', `${key} made the broker close the connection and waits`)
+    return this.#client
+  }
+
+  /** Ends with the connection at the latest, whatever the client library does with its callbacks. */
+  async #send(client: MqttClient, message: Outgoing): Promise<void> {
+    const { topic, payload, qos, retain = false } = message
+    const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+    const closed = this.#closedEarly.promise.then(() => {
+      throw linkDown(message)
     })
-    if (key === undefined) return
-    this.#unanswered.delete(key)
-    this.#refused.taken(key)
+    await Promise.race([client.publishAsync(topic, bytes, { qos, retain }), closed])
   }
 
   /** Kept up over connections until `unsubscribe`. */
@@ -110,6 +143,7 @@ export class Link {
   async stop(): Promise<void> {
     this.#stopped = true
     clearTimeout(this.#timer)
+    clearTimeout(this.#trialTimer)
     const client = this.#client
     this.#client = undefined
     this.#isUp = false
@@ -130,6 +164,8 @@ export class Link {
       return
     }
     this.#client = client
+    this.#turn = Promise.resolve()
+    this.#closedEarly = Promise.withResolvers<void>()
     let upSinceMs: number | undefined
     let trouble: Error | undefined
     client.on('connect', () => {
@@ -153,6 +189,7 @@ export class Link {
 
   #open({ url, clientId, password, will }: Credentials): MqttClient {
     const options: IClientOptions = {
+      ...this.#tls?.(),
       protocolVersion: 4,
       clean: true,
       clientId,
@@ -180,6 +217,8 @@ export class Link {
       if (this.#topics.size > 0) await client.subscribeAsync([...this.#topics], { qos: 1 })
       if (client !== this.#client || this.#stopped) return
       this.#isUp = true
+      const trialMs = this.#refused.opened(this.#clock.monotonicMs())
+      if (trialMs !== undefined) this.#trialTimer = setTimeout(() => this.#events.released(), trialMs)
       this.#events.connected()
     } catch (error) {
       this.#log.warn({ because: because(error) }, 'the broker refused our subscriptions')
@@ -194,8 +233,9 @@ export class Link {
     this.#client = undefined
     const stable = upSinceMs !== undefined && nowMs - upSinceMs >= stableMs
     this.#failures = stable ? 1 : this.#failures + 1
-    for (const key of this.#refused.closedWith([...this.#unanswered], nowMs)) this.#events.quarantined(key)
-    this.#unanswered.clear()
+    clearTimeout(this.#trialTimer)
+    this.#closedEarly.resolve()
+    for (const key of this.#refused.closed(nowMs)) this.#events.quarantined(key)
     this.#log.info({ because: trouble ? because(trouble) : 'closed', failures: this.#failures }, 'link down')
     if (wasUp) this.#events.disconnected()
     // CONNACK 4 and 5 (MQTT 3.1.1 §3.2.2.3).
@@ -209,4 +249,8 @@ export class Link {
     const delayMs = backoffMs(Math.max(1, this.#failures), this.#limits, this.#random(), this.#spreadMs)
     this.#timer = setTimeout(() => this.#connect(), delayMs)
   }
+}
+
+function linkDown({ topic }: Outgoing): Fault {
+  return new Fault('link-down', `not connected; ${topic} was not sent`)
 }

@@ -9,7 +9,8 @@ import type { Spool } from './spool.ts'
 /** What is on its way, per stream. */
 type Flight = { last: number; sentAtMs: number; tries: number }
 
-export type OutgoingBatch = { stream: Stream; last: number; bytes: Uint8Array }
+/** With the numbers of its first and last record. */
+export type OutgoingBatch = { stream: Stream; first: number; last: number; bytes: Uint8Array }
 
 const ackWaitMsMin = 10_000
 const ackWaitMsMax = 120_000
@@ -59,10 +60,12 @@ export class Sender {
       const [first] = records
       if (!first) {
         const news = head.dropped.length > 0
-        return news ? { stream, last: head.base - 1, bytes: sealEmpty(head, this.#device) } : undefined
+        return news
+          ? { stream, first: head.base, last: head.base - 1, bytes: sealEmpty(head, this.#device) }
+          : undefined
       }
       const sealed = sealLargest(head, records, this.#device)
-      if (sealed) return { stream, ...sealed }
+      if (sealed) return { stream, first: first.seq, ...sealed }
       // Larger than the wire allows: it would stop the stream for ever. Its number is told as dropped.
       this.#spool.dropThrough(stream, first.seq)
     }

@@ -3,7 +3,7 @@ import type { BodyOf } from '@godwit/protocol/messages/telemetry'
 import { type Stream, streams } from '@godwit/protocol/topics'
 import type { EpochMs } from '@godwit/protocol/units'
 import type { Database } from '../state/database.ts'
-import { metaOnce } from '../state/memory.ts'
+import { metaOnce, readMeta, writeMeta } from '../state/memory.ts'
 import type { HeldRecord } from './batch.ts'
 import { afterAck, afterDrop, baseOf, droppedRanges, emptyStream, type StreamMarks } from './stream.ts'
 
@@ -15,6 +15,13 @@ export type SpoolFigures = { records: number; bytes: number; dropped: number }
 
 /** Remembered keys: a source read again after a crash repeats at most its last minutes. */
 const eventKeysMax = 10_000
+
+const spoolTime = 'spool_time'
+
+/** The time of the newest `append`, 0 before the first: ages go on from there after a restart. */
+export function spoolTimeMs(database: Database): EpochMs {
+  return Number(readMeta(database, spoolTime) ?? 0)
+}
 
 /**
  * Telemetry on the disk until the hub has it. Bounded: when full, the oldest records of the lowest class go first
@@ -35,11 +42,14 @@ export class Spool {
   /**
    * Stores all entries in one transaction, together with whatever `also` writes (the reader's checkpoint), so that
    * neither can be there without the other. An event whose key is known is left out.
+   *
+   * @param nowMs as each entry's `at` of a clock that never runs ahead (`TrustedTime.leastMs`), for the age limit
    */
   append(entries: readonly Entry[], nowMs: EpochMs, also?: () => void): void {
     this.#database.transaction(() => {
       for (const entry of entries) this.#appendOne(entry)
       this.#makeRoom(nowMs)
+      writeMeta(this.#database, spoolTime, String(nowMs))
       also?.()
     })
   }

@@ -1,9 +1,8 @@
-import { readFileSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { Fault } from '@godwit/protocol/fault'
 import { readIfThere, writeDurably } from '../files.ts'
 import type { Paths } from '../paths.ts'
-
-type Holder = { pid: number; boot: string; started: string }
+import { identityIn, identityOf, isAlive, type ProcessIdentity } from './process-identity.ts'
 
 /**
  * One agent per state directory: two would give out the same sequence numbers twice. A lock left behind by a power cut
@@ -22,33 +21,10 @@ export function takeLock(paths: Paths): () => void {
   return () => rmSync(paths.lock, { force: true })
 }
 
-function holderIn(text: string | undefined): Holder | undefined {
+function holderIn(text: string | undefined): ProcessIdentity | undefined {
   try {
-    const { pid, boot, started } = JSON.parse(text ?? '') as Partial<Holder>
-    return pid !== undefined && boot !== undefined && started !== undefined
-      ? { pid, boot, started }
-      : undefined
+    return identityIn(JSON.parse(text ?? ''))
   } catch {
     return undefined
-  }
-}
-
-function isAlive(holder: Holder): boolean {
-  const now = identityOf(holder.pid)
-  return now.started !== '' && now.boot === holder.boot && now.started === holder.started
-}
-
-function identityOf(pid: number): Holder {
-  const stat = textOf(`/proc/${pid}/stat`)
-  // Field 22, counted from behind the bracketed name: start time in ticks since boot.
-  const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-  return { pid, boot: textOf('/proc/sys/kernel/random/boot_id').trim(), started }
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
   }
 }

@@ -1,5 +1,6 @@
 import { rootBytesMax, snapshotBytesMax, targetsBytesMax, timestampBytesMax } from '@godwit/protocol/limits'
 import { parseMetaTopic } from '@godwit/protocol/topics'
+import { parseStrict } from '@godwit/protocol/trust/canonical'
 
 const bytesMax: Record<string, number> = {
   root: rootBytesMax,
@@ -22,6 +23,9 @@ export class MetadataInbox {
     if (!parsed || payload.length === 0 || payload.length > (bytesMax[parsed.role] ?? targetsBytesMax))
       return false
     const name = nameOf(parsed.role, parsed.version)
+    const held = this.#documents.get(name)
+    // Just after a subscription a broker may hand out the retained timestamp behind a newer one that was just published.
+    if (held && parsed.version === undefined && saidVersion(held) > saidVersion(payload)) return false
     this.#forget(name)
     while (this.#documents.size >= documentsMax || this.#bytes + payload.length > heldBytesMax) {
       const oldest = this.#documents.keys().next().value
@@ -46,6 +50,13 @@ export class MetadataInbox {
     this.#bytes -= this.#documents.get(name)?.length ?? 0
     this.#documents.delete(name)
   }
+}
+
+/** What the document says of itself, unproved: it decides which of two to look at, for the length of a connection. */
+function saidVersion(bytes: Uint8Array): number {
+  const parsed = parseStrict(bytes)
+  const version = parsed.ok && (parsed.value as { signed?: { version?: unknown } } | null)?.signed?.version
+  return typeof version === 'number' ? version : 0
 }
 
 function nameOf(role: string, version: number | undefined): string {

@@ -38,6 +38,11 @@ export class Monitors {
     for (let s = 0; s < this.#stepped.length; s++) this.#previous[s] = fields[this.#stepped[s]!] ?? Number.NaN
   }
 
+  /** The next reading has none before it. */
+  forget(): void {
+    this.#previous.fill(Number.NaN)
+  }
+
   #increment(fields: Readonly<Record<string, number>>, field: string): number {
     return (fields[field] ?? Number.NaN) - this.#previous[this.#stepped.indexOf(field)]!
   }

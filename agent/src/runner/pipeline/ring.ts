@@ -39,6 +39,11 @@ export class Ring {
     if (this.#filled < this.window) this.#filled++
   }
 
+  /** What comes next does not follow on what was. */
+  clear(): void {
+    this.#filled = 0
+  }
+
   snapshot(): { at: number; values: number[] }[] {
     const readings = []
     for (let row = this.window - this.#filled; row < this.window; row++) {

@@ -12,13 +12,21 @@ export function signatureMisfits(promised: Release['io'], model: Io): string[] {
   ]
 }
 
-/** Why a pipeline cannot drive a model; empty when it can. It feeds one float32 tensor [1, window, fields]. */
-export function pipelineMisfits(pipeline: Pipeline, model: Io): string[] {
-  const fed: TensorInfo = {
-    name: pipeline.input,
-    dtype: 'float32',
-    shape: [1, pipeline.window, pipeline.fields.length],
-  }
+/**
+ * The shape of the tensor that a pipeline feeds (SPEC 4.6). A model that looks at one reading at a time may do without
+ * the axis of readings: the bytes are the same.
+ *
+ * @param inputs what the release promises the model to take
+ */
+export function feedShape({ input, window, fields }: Pipeline, inputs: readonly TensorInfo[]): number[] {
+  const rank = inputs.find(({ name }) => name === input)?.shape.length
+  return window === 1 && rank === 2 ? [1, fields.length] : [1, window, fields.length]
+}
+
+/** Why a pipeline cannot drive a model; empty when it can. It feeds one float32 tensor. */
+export function pipelineMisfits(pipeline: Pipeline, promised: Release['io'], model: Io): string[] {
+  const shape = feedShape(pipeline, promised.inputs)
+  const fed: TensorInfo = { name: pipeline.input, dtype: 'float32', shape }
   const fetched = [...pipeline.outputs]
   const wanted = pipeline.monitor.flatMap(({ of }) => ('output' in of ? [of.output] : []))
   if (pipeline.decision) wanted.push(pipeline.decision.output)

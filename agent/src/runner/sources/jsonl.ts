@@ -34,6 +34,8 @@ class JsonlSource implements Source {
   #file: FileHandle | undefined
   /** Bytes of the file from `#place.offset` on that were read ahead. */
   #ahead: Buffer = Buffer.alloc(0)
+  /** The next line begins something new. A file renamed away and read to its end is continued by its successor. */
+  #isReplaced = false
 
   constructor(path: string, fields: readonly string[], place: Place | undefined, clock: Clock) {
     this.#path = path
@@ -68,8 +70,10 @@ class JsonlSource implements Source {
     this.#ahead = this.#ahead.subarray(length)
     this.#place = { inode, offset: offset + length }
     if (text === '') return this.#takeLine()
-    const position = `${inode}:${offset}`
-    return { reading: readingOf(text, this.#fields, position, this.#clock), cursor: this.#place }
+    const reading = readingOf(text, this.#fields, `${inode}:${offset}`, this.#clock)
+    if (this.#isReplaced) reading.isFirst = true
+    this.#isReplaced = false
+    return { reading, cursor: this.#place }
   }
 
   async #readAhead(): Promise<boolean> {
@@ -81,6 +85,7 @@ class JsonlSource implements Source {
     if (size < from) {
       this.#place = { inode: this.#place.inode, offset: 0 }
       this.#ahead = Buffer.alloc(0)
+      this.#isReplaced = true
       return size > 0
     }
     if (size === from) return false
@@ -94,7 +99,10 @@ class JsonlSource implements Source {
     const file = (await this.#openRotated()) ?? (await openIfThere(this.#path))
     if (!file) return undefined
     const { ino } = await file.stat()
-    if (this.#place?.inode !== ino) this.#place = { inode: ino, offset: 0 }
+    if (this.#place?.inode === ino) return file
+    // The file of the cursor is nowhere any more: nobody knows how it ended.
+    if (this.#place) this.#isReplaced = true
+    this.#place = { inode: ino, offset: 0 }
     return file
   }
 
@@ -117,6 +125,9 @@ class JsonlSource implements Source {
     if (!found || !this.#file || found.ino === this.#place?.inode) return false
     // Bytes may have come between the last look and the renaming.
     if (await this.#readAhead()) return true
+    // Renamed away it still has a name; overwritten by another it has none, and the two are strangers.
+    const { nlink } = await this.#file.stat()
+    if (nlink === 0) this.#isReplaced = true
     await this.close()
     this.#place = { inode: found.ino, offset: 0 }
     this.#ahead = Buffer.alloc(0)

@@ -3,7 +3,7 @@ import { Fault } from '@godwit/protocol/fault'
 import type { Clock } from '../clock.ts'
 import { Pace } from './pace.ts'
 import { type Recording, readRecording } from './recording.ts'
-import type { Source, SourceConfig } from './source.ts'
+import type { Reading, Source, SourceConfig } from './source.ts'
 
 /** The row that comes next, and how often the whole recording was played before. */
 type Place = { pass: number; index: number }
@@ -44,7 +44,9 @@ export function replay(
       const values: Record<string, number> = {}
       for (const [field, column] of columns) values[field] = column[index]!
       place = { pass, index: index + 1 }
-      return { reading: { at: clock.now(), position: `${pass}:${index}`, values }, cursor: place }
+      const reading: Reading = { at: clock.now(), position: `${pass}:${index}`, values }
+      if (index === 0) reading.isFirst = true
+      return { reading, cursor: place }
     },
     async close() {},
   }

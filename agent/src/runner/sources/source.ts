@@ -3,6 +3,8 @@ export type Reading = {
   at: number
   /** Position in the source, if it has one: makes events repeatable without being counted twice. */
   position?: string
+  /** Does not follow on the reading before: a recording begins anew, or a followed file was replaced. */
+  isFirst?: true
   /** NaN or absent means that the sensor gave nothing. */
   values: Record<string, number>
 }

@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { TrustedTime } from '@godwit/agent/control/clock'
 import { Sender } from '@godwit/agent/control/spool/sender'
-import { Spool } from '@godwit/agent/control/spool/spool'
+import { Spool, spoolTimeMs } from '@godwit/agent/control/spool/spool'
 import { openDatabase } from '@godwit/agent/control/state/database'
 import { batchBytesMax } from '@godwit/protocol/limits'
 import {
@@ -165,6 +166,46 @@ describe('the spool', () => {
     spool.append([entry('window', 'w1', 0, 0)], 0)
     spool.append([entry('window', 'w2', 0, 5_000)], 5_000)
     expect(spool.headOf('window')).toMatchObject({ base: 2, dropped: [[1, 1]] })
+    database.close()
+  })
+
+  test('a clock that jumps ahead a year drops nothing; time that has passed does, over restarts', () => {
+    const path = newPath()
+    const year = 365 * 86_400_000
+    let wallMs = 1_000_000
+    let monotonicMs = 0
+    let { database } = openDatabase(path, 0)
+    const timeNow = () => {
+      monotonicMs = 7
+      const clock = { wallMs: () => wallMs, monotonicMs: () => monotonicMs }
+      return new TrustedTime(clock, 1_000_000, () => {}, spoolTimeMs(database))
+    }
+    let time = timeNow()
+    const append = (key: string) =>
+      new Spool(database, { bytesMax: 1e9, ageMaxMs: 1_000 }).append(
+        [entry('window', key, 0, time.leastMs())],
+        time.leastMs(),
+      )
+    const held = () => new Spool(database, { bytesMax: 1e9, ageMaxMs: 1_000 }).oldest('window', 9)
+    const seqs = () => held().map(({ seq }) => seq)
+    append('w1')
+    wallMs += year
+    monotonicMs += 600
+    append('w2')
+    expect(seqs()).toEqual([1, 2])
+    database.close()
+    database = openDatabase(path, 0).database
+    time = timeNow()
+    wallMs -= 2 * year
+    append('w3')
+    expect(seqs()).toEqual([1, 2, 3])
+    monotonicMs += 500
+    append('w4')
+    expect(seqs()).toEqual([2, 3, 4])
+    time.raiseFloor(1_000_000 + year)
+    append('w5')
+    expect(seqs()).toEqual([5])
+    expect(new Spool(database, { bytesMax: 1e9, ageMaxMs: 1_000 }).headOf('window').dropped).toEqual([[1, 4]])
     database.close()
   })
 

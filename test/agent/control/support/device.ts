@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { agentConfig } from '@godwit/agent/config'
-import { silentLog } from '@godwit/agent/control/log'
+import type { Log } from '@godwit/agent/control/log'
 import { rootedSysfs } from '@godwit/agent/energy/sysfs'
 import { type Agent, startAgent } from '@godwit/agent/wiring'
 import { now } from '../../../support/tuf-repository.ts'
@@ -20,6 +20,10 @@ const clock = {
 /** A device whose agent runs in this process and whose runner is the fake one. Real disk, real database, real link. */
 export class Device {
   readonly stateDir = mkdtempSync(join(tmpdir(), 'godwit-device-'))
+  /** What the agent logged, oldest first. */
+  readonly said: { level: string; message: string; fields: Record<string, unknown> }[] = []
+  readonly #listeners = new Set<() => void>()
+  readonly #log = logInto(this.said, this.#listeners)
   readonly #hub: FakeHub
   readonly #change: Record<string, unknown>
   #agent: Agent | undefined
@@ -42,7 +46,7 @@ export class Device {
       '/',
     )
     this.#agent = await startAgent(config, {
-      log: process.env['GODWIT_TEST_LOG'] ? consoleLog : silentLog,
+      log: this.#log,
       clock,
       random: Math.random,
       sysfs: rootedSysfs(),
@@ -58,12 +62,32 @@ export class Device {
     this.#agent = undefined
   }
 
+  /** Until the agent has logged something that makes it true. */
+  until(isTrue: () => boolean, limitMs = 30_000): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void) => {
+        clearTimeout(limit)
+        this.#listeners.delete(look)
+        settle()
+      }
+      const limit = setTimeout(() => end(() => reject(new Error(`not logged within ${limitMs} ms`))), limitMs)
+      const look = () => isTrue() && end(resolve)
+      this.#listeners.add(look)
+      look()
+    })
+  }
+
   async remove(): Promise<void> {
     await this.stop()
     rmSync(this.stateDir, { recursive: true, force: true })
   }
 }
 
-const say = (level: string) => (fields: object, message: string) =>
-  console.error(level, message, JSON.stringify(fields))
-const consoleLog = { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') }
+function logInto(said: Device['said'], listeners: ReadonlySet<() => void>): Log {
+  const say = (level: string) => (fields: object, message: string) => {
+    said.push({ level, message, fields: fields as Record<string, unknown> })
+    for (const look of [...listeners]) look()
+    if (process.env['GODWIT_TEST_LOG']) console.error(level, message, JSON.stringify(fields))
+  }
+  return { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') }
+}

@@ -51,6 +51,10 @@ export class FakeHub {
   tamper: (blob: string, index: number, bytes: Buffer) => Buffer | undefined = (_blob, _index, bytes) => bytes
   /** Cuts every connection while this says so. */
   refusesPublish: (topic: string) => boolean = () => false
+  /** Neither takes nor refuses them, as a link that dies under a message. */
+  swallowsPublish: (topic: string) => boolean = () => false
+  /** Every connection is cut after so long. */
+  connectionMsMax = Number.POSITIVE_INFINITY
   #broker!: Aedes
   #tcp = createTcpServer()
   #http!: Server
@@ -74,6 +78,7 @@ export class FakeHub {
   async #listenMqtt(): Promise<void> {
     this.#broker = await Aedes.createBroker({ concurrency: 1000, drainTimeout: 5000 })
     this.#broker.authorizePublish = (_client, packet, done) =>
+      this.swallowsPublish(packet.topic) ||
       done(this.refusesPublish(packet.topic) ? new Error('refused') : null)
     this.#broker.on('publish', (packet, client) => {
       if (client) this.#heard(packet.topic, packet.payload as Buffer)
@@ -82,6 +87,8 @@ export class FakeHub {
       this.#sockets.add(socket)
       socket.on('close', () => this.#sockets.delete(socket))
       socket.on('error', () => {})
+      if (this.connectionMsMax < Number.POSITIVE_INFINITY)
+        setTimeout(() => socket.destroy(), this.connectionMsMax)
       this.#broker.handle(socket)
     })
     await new Promise<void>((resolve) => this.#tcp.listen(this.#mqttPort, '127.0.0.1', resolve))

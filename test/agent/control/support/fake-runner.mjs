@@ -48,6 +48,10 @@ function emit() {
     events: [{ kind: 'tick', key: `tick/${start}`, at: start, severity: 'info', detail: { start } }],
     checkpoint: checkpoint(),
   })
+  if (behaviour.spinAfterWindows === windows)
+    setImmediate(() => {
+      for (;;);
+    })
   if (behaviour.crashAfterWindows === windows) process.exit(7)
 }
 
@@ -80,6 +84,11 @@ const handlers = {
     say({ type: 'serving' })
     if (behaviour.serve === 'crash') process.exit(8)
     timer = setInterval(emit, message.windowMs)
+  },
+  settings({ windowMs }) {
+    if (timer === undefined) return
+    clearInterval(timer)
+    timer = setInterval(emit, windowMs)
   },
   'hand-over'() {
     clearInterval(timer)

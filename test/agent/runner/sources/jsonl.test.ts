@@ -60,7 +60,30 @@ test('reads a rotated file to its end before the new one', async () => {
   appendFileSync(path, '{"t":2}\n')
   renameSync(path, `${path}.1`)
   writeFileSync(path, '{"t":3}\n')
-  expect([(await take()).t, (await take()).t]).toEqual([2, 3])
+  const rest = [await take(), await take()]
+  expect(rest.map(({ t }) => t)).toEqual([2, 3])
+  // The sensor went on over the renaming: one stretch.
+  expect(rest.some(({ reading }) => reading.isFirst)).toBe(false)
+})
+
+test('says that readings do not go on where another file took the name', async () => {
+  const path = fresh('{"t":1}\n')
+  const { take } = await follow(path)
+  expect((await take()).reading.isFirst).toBeUndefined()
+  writeFileSync(`${path}.new`, '{"t":2}\n{"t":3}\n')
+  renameSync(`${path}.new`, path)
+  expect([await take(), await take()].map(({ reading }) => reading.isFirst)).toEqual([true, undefined])
+})
+
+test('says so too when the file of the checkpoint is gone', async () => {
+  const path = fresh('{"t":1}\n')
+  const before = await follow(path)
+  const { cursor } = await before.take()
+  writeFileSync(`${path}.new`, '{"t":2}\n')
+  renameSync(`${path}.new`, path)
+  await before.source.close()
+  const after = await follow(path, cursor)
+  expect((await after.take()).reading).toMatchObject({ isFirst: true, values: { t: 2 } })
 })
 
 test('finds a file that was rotated while nobody looked, and reads what was left of it', async () => {
@@ -81,7 +104,7 @@ test('begins again when the file was truncated', async () => {
   await take()
   truncateSync(path)
   appendFileSync(path, '{"t":3}\n')
-  expect((await take()).t).toBe(3)
+  expect((await take()).reading).toMatchObject({ isFirst: true, values: { t: 3 } })
 })
 
 test('a line that is no object is a reading without values, not a reading less', async () => {

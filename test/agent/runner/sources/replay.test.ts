@@ -74,6 +74,7 @@ describe('replay', () => {
     const second = await source.next(never)
     expect([first?.reading.position, second?.reading.position]).toEqual(['4:2', '5:0'])
     expect([first?.reading.values['t'], second?.reading.values['t']]).toEqual([30, 10])
+    expect([first?.reading.isFirst, second?.reading.isFirst]).toEqual([undefined, true])
     expect(second?.cursor).toEqual({ pass: 5, index: 1 })
   })
 
