@@ -14,6 +14,7 @@ const Port = (standard: number, why: string) =>
   })
 const Url = (why: string) =>
   Type.Optional(Type.String({ pattern: '^[a-z]+://', maxLength: 512, description: why }))
+const File = (why: string) => Type.Optional(Type.String({ minLength: 1, description: why }))
 const Ms = (standard: number, minimum: number, why: string) =>
   Type.Integer({ minimum, default: standard, description: `Milliseconds. ${why}` })
 const closed = { additionalProperties: false, default: {} }
@@ -54,6 +55,35 @@ export const HubConfig = Type.Object(
         host: Type.String({ default: '127.0.0.1', description: 'Address to listen on.' }),
         port: Port(1883, 'MQTT over TCP.'),
         publicUrl: Url('What devices call this broker, as mqtt://host:port.'),
+      },
+      closed,
+    ),
+    tls: Type.Object(
+      {
+        mode: Type.String({
+          enum: ['off', 'files'],
+          default: 'off',
+          description:
+            '`files`: HTTP and MQTT speak TLS alone, with the certificate below. `off`: loopback, or a proxy in front.',
+        }),
+        certFile: File('PEM. The certificate of this hub, with its chain behind it.'),
+        keyFile: File('PEM. The private key of that certificate.'),
+        caFile: File('PEM. Who may sign the certificates of devices; needed for `clientCertificates`.'),
+        clientCertificates: Type.String({
+          enum: ['off', 'optional', 'required'],
+          default: 'off',
+          description:
+            '`required`: a device needs a certificate whose common name is its id, besides its token. `optional`: one that comes must be right.',
+        }),
+        recheckMs: Ms(10_000, 100, 'How soon changed files are noticed; connections that are open go on.'),
+      },
+      closed,
+    ),
+    broker: Type.Object(
+      {
+        webhookSecretFile: File(
+          'Holds the secret with which an external broker asks this hub who may do what. Absent: nobody may ask.',
+        ),
       },
       closed,
     ),
@@ -140,11 +170,24 @@ export function loadConfig(
   const file = typeof source === 'string' ? parseYaml(source) : source
   const above = mergeConfig(configFromEnv(HubConfig, env, envPrefix), flags)
   const read = checkConfig(HubConfig, mergeConfig(file, above))
-  if (read.ok) return read.value
+  const mistakes = read.ok ? mistakesOfTls(read.value.tls) : read.mistakes
+  if (read.ok && mistakes.length === 0) return read.value
   throw new Fault(
     'bad-config',
-    `the configuration has mistakes:\n${read.mistakes.map((m) => `  - ${m}`).join('\n')}`,
+    `the configuration has mistakes:\n${mistakes.map((m) => `  - ${m}`).join('\n')}`,
   )
+}
+
+/** What no single key can be blamed for. A hub that was told to ask for certificates must not start without. */
+function mistakesOfTls({ mode, certFile, keyFile, caFile, clientCertificates }: HubConfig['tls']): string[] {
+  const asks = clientCertificates !== 'off'
+  if (mode === 'off') return asks ? ['`tls.clientCertificates` needs `tls.mode` files'] : []
+  return [
+    ...(certFile === undefined || keyFile === undefined
+      ? ['`tls.mode` files needs `tls.certFile` and `tls.keyFile`']
+      : []),
+    ...(asks && caFile === undefined ? ['`tls.clientCertificates` needs `tls.caFile`'] : []),
+  ]
 }
 
 function parseYaml(text: string): Record<string, unknown> {

@@ -8,6 +8,7 @@ const forgetEveryMs = 3_600_000
 
 /** Signs again what would expire, and forgets what is old. */
 export function housekeepingPart({
+  audit,
   clock,
   config,
   database,
@@ -25,6 +26,7 @@ export function housekeepingPart({
     await repository.refresh(now)
     const reissued = await directives.reissueExpiring(now)
     if (reissued > 0) log.info({ reissued }, 'signed directives again before their end')
+    await audit.checkpointIfDue(now)
     await feed.prune(now - config.feed.retentionMs)
     if (now - forgottenAt < forgetEveryMs) return
     forgottenAt = now

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '@godwit/protocol/fault'
 import { uuidv7 } from 'uuidv7'
@@ -47,6 +47,7 @@ export async function initialiseHub(beginning: Beginning): Promise<{ adminToken:
   }
   await mkdir(stateDir, { recursive: true, mode: 0o700 })
   const database = openDatabase(paths.database)
+  let isMade = false
   try {
     const metadata = { timestampExpiresMs: 86_400_000, snapshotExpiresMs: 7 * 86_400_000 }
     await database.db.insertInto('setting').values({ key: 'fleet', value: fleet }).execute()
@@ -57,8 +58,11 @@ export async function initialiseHub(beginning: Beginning): Promise<{ adminToken:
     await insertToken(database.db, token, hashOfSecret(adminToken))
     // Last: without its keys the directory is no hub yet, and whoever tries again hears what to do.
     await writeHubKeys(paths.keys, hubKeys)
+    isMade = true
     return { adminToken }
   } finally {
     await database.close()
+    // A root that was refused must not leave a database behind that refuses the right one.
+    if (!isMade) for (const end of ['', '-wal', '-shm']) await rm(paths.database + end, { force: true })
   }
 }

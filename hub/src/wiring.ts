@@ -9,6 +9,7 @@ import type { HubConfig } from './config.ts'
 import { createFeed } from './feed.ts'
 import { createEnrolment } from './fleet/enrolment.ts'
 import { createFleet } from './fleet/fleet.ts'
+import { createKeyRotation } from './fleet/key-rotation.ts'
 import { housekeepingPart } from './housekeeping.ts'
 import type { App } from './http/route-plugin.ts'
 import { createServer } from './http/server.ts'
@@ -20,6 +21,7 @@ import { rolloutPart } from './rollout/rollout-part.ts'
 import type { Part, PartFactory, Services } from './services.ts'
 import { type Database, openDatabase } from './store/database.ts'
 import { telemetryPart } from './telemetry/telemetry-part.ts'
+import { openCertificates } from './tls/certificates.ts'
 import { createAudit } from './trust/audit.ts'
 import { createDirectives } from './trust/directives.ts'
 import { readHubKeys } from './trust/hub-keys.ts'
@@ -56,13 +58,15 @@ export async function createHub(
   const logger = log ?? pino({ level: config.log.level, base: { fleet: config.fleet } }, pino.destination(2))
   const paths = pathsIn(config.stateDir)
   const keys = await readHubKeys(paths.keys)
+  const isTls = config.tls.mode === 'files'
+  const certificates = isTls ? await openCertificates(config.tls, logger, clock) : undefined
   const database = openDatabase(paths.database)
   try {
     await checkFleet(database, config)
     const listenerFailed = (err: unknown) => logger.error({ err }, 'a listener failed')
     const { db } = database
     const feed = createFeed(db, clock, listenerFailed)
-    const audit = createAudit(db, clock, feed)
+    const audit = createAudit(database, clock, feed, { fleet: config.fleet, directorSeed: keys.director })
     const blobs = await openDirectoryBlobs(paths.blobs, config.blobs.sizeBytesMax)
     const shared = { database, clock, feed, audit, listenerFailed }
     const repository = await openRepository({ ...shared, keys, metadata: config.metadata })
@@ -79,6 +83,8 @@ export async function createHub(
       repository,
       directives: createDirectives({ ...shared, config, directorSeed: keys.director }),
       fleet: createFleet({ ...shared, fleetName }),
+      keyRotation: createKeyRotation({ ...shared, fleetName }),
+      ...(certificates && { certificates }),
       enrolment: createEnrolment({ ...shared, repository, fleetName }),
       registry: createRegistry({ ...shared, blobs, limits: config.blobs }),
       access: createAccess(database, clock, audit, config.access),
@@ -92,6 +98,7 @@ export async function createHub(
     services.mqtt.attach(http.server)
     return assemble(services, http, living)
   } catch (error) {
+    certificates?.stop()
     await database.close()
     throw error
   }
@@ -99,6 +106,7 @@ export async function createHub(
 
 function assemble(services: Services, http: App, living: readonly Part[]): Hub {
   const { access, config, database, enrolment, log } = services
+  const scheme = services.certificates ? 'https' : 'http'
   const { addresses: known } = enrolment
   const started: Part[] = []
   let setupLink: string | undefined
@@ -106,6 +114,7 @@ function assemble(services: Services, http: App, living: readonly Part[]): Hub {
   async function stop(): Promise<void> {
     // Takes no new requests from here on, and waits for the old ones; among those are the sockets that MQTT holds.
     const closed = http.close()
+    services.certificates?.stop()
     for (const part of started.splice(0).reverse()) {
       await part.stop().catch((err: unknown) => log.error({ err, part: part.name }, 'did not stop cleanly'))
     }
@@ -115,14 +124,14 @@ function assemble(services: Services, http: App, living: readonly Part[]): Hub {
 
   async function start(): Promise<void> {
     const { host, port, publicUrl } = config.http
-    known.httpUrl = publicUrl?.replace(/\/$/, '') ?? `http://${authority(host)}:${port}`
+    known.httpUrl = publicUrl?.replace(/\/$/, '') ?? `${scheme}://${authority(host)}:${port}`
     for (const part of living) {
       await part.start()
       started.push(part)
     }
     await listen(http, config.http)
     const { port: bound } = http.server.address() as AddressInfo
-    if (publicUrl === undefined) known.httpUrl = `http://${authority(host)}:${bound}`
+    if (publicUrl === undefined) known.httpUrl = `${scheme}://${authority(host)}:${bound}`
     if (!(await access.hasAdmin())) {
       const { secret } = await access.createLoginLink('admin', 'hub')
       setupLink = `${known.httpUrl}/login?link=${secret}`

@@ -5,12 +5,14 @@ import { DatabaseSync } from 'node:sqlite'
 import { pathsIn } from '@godwit/agent/control/paths'
 import { readStatus } from '@godwit/agent/control/status'
 import { readingsOf } from '@godwit/sample-sensor-fleet/demo/accounts'
-import { eventually } from '@godwit/sample-sensor-fleet/demo/checks'
+import { eventually as waitFor } from '@godwit/sample-sensor-fleet/demo/checks'
 import { Observer, type RolloutView } from '@godwit/sample-sensor-fleet/demo/observe'
 import { freePort, type MoteDevice, Stage } from '@godwit/sample-sensor-fleet/demo/stage'
 import { identityFiles, writeFiles } from './identity-bundle.ts'
 
-export { eventually }
+/** Within a test's own time, so that a hang says what it waited for. */
+export const eventually: typeof waitFor = (what, look, options) =>
+  waitFor(what, look, { withinMs: 50_000, ...options })
 
 /** Readings in the synthetic recording; played in a loop. */
 const recordingLength = 1_000

@@ -126,7 +126,13 @@ export function createAccess(
       return found && { who: found.who, role: found.role, kind: 'browser' }
     },
 
-    endSession: (session) => deleteSession(db, hashOfSecret(session)),
+    endSession: (session) =>
+      transaction(async (trx) => {
+        const hash = hashOfSecret(session)
+        const found = await liveSession(trx, hash, clock())
+        await deleteSession(trx, hash)
+        if (found) await audit.append(trx, { who: found.who, action: 'session.end', subject: found.role })
+      }),
 
     hasAdmin: () => adminExists(db, clock()),
   }

@@ -1,5 +1,6 @@
 import { createReadStream, statSync } from 'node:fs'
 import { Readable } from 'node:stream'
+import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import type { Target } from './context.ts'
 import { CliError, type ExitName } from './exit.ts'
 
@@ -44,6 +45,12 @@ export class HubClient {
   async bytes(path: string): Promise<Uint8Array> {
     const answer = await this.#ask('GET', path, {})
     return new Uint8Array(await answer.arrayBuffer())
+  }
+
+  /** The body as it arrives, for what may be larger than memory. */
+  async stream(path: string): Promise<Readable> {
+    const answer = await this.#ask('GET', path, {})
+    return answer.body ? Readable.fromWeb(answer.body as NodeReadableStream) : Readable.from([])
   }
 
   async sendBytes<T>(method: 'POST' | 'PUT', path: string, bytes: Uint8Array, type: string): Promise<T> {

@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { type HubConfig, loadConfig } from '../config.ts'
+import { pathsIn } from '../init.ts'
 import { createHub } from '../wiring.ts'
 import type { Shell } from './command.ts'
 import type { Environment } from './context.ts'
@@ -16,6 +17,7 @@ export async function serve(shell: Shell, options: RunOptions): Promise<void> {
     ...(options.mqttPort ? { mqtt: { port: Number(options.mqttPort) } } : {}),
   }
   const config = readConfig(file, shell.environment, flags)
+  checkInitialised(config)
   const hub = await createHub(config)
   await hub.start()
   try {
@@ -38,6 +40,8 @@ export async function serve(shell: Shell, options: RunOptions): Promise<void> {
         ].join('\n'),
       )
     }
+    // The usual word for "your files have changed"; without a listener it would end the hub.
+    process.on('SIGHUP', () => void hub.services.certificates?.reload())
     await new Promise<void>((done) => {
       if (shell.signal.aborted) done()
       else shell.signal.addEventListener('abort', () => done(), { once: true })
@@ -45,6 +49,18 @@ export async function serve(shell: Shell, options: RunOptions): Promise<void> {
   } finally {
     await hub.stop()
   }
+}
+
+/** Before anything opens a file in there: the first one missing would be named instead of what is missing. */
+function checkInitialised({ stateDir, fleet }: HubConfig): void {
+  const { keys, database } = pathsIn(stateDir)
+  if (existsSync(keys) || existsSync(database)) return
+  throw new CliError(
+    'notFound',
+    'not_initialised',
+    `${stateDir} holds no hub`,
+    `godwit hub init --fleet ${fleet} --state ${stateDir}`,
+  )
 }
 
 function readText(path: string): string {

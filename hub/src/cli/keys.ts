@@ -22,7 +22,12 @@ import { CliError } from './exit.ts'
 export type OpenedKey = { seed: Uint8Array; key: Key; keyid: string }
 
 /** Makes a key, seals it into a new file, and answers it open: deriving its passphrase's key again takes half a second. */
-export async function generateKey(path: string, passphrase: string): Promise<OpenedKey> {
+export function generateKey(path: string, passphrase: string): Promise<OpenedKey> {
+  return storeKey(path, randomBytes(32), passphrase)
+}
+
+/** Seals a seed into a new file. There is no way to write one unsealed. */
+export async function storeKey(path: string, seed: Uint8Array, passphrase: string): Promise<OpenedKey> {
   if (existsSync(path)) {
     throw new CliError(
       'conflict',
@@ -31,7 +36,6 @@ export async function generateKey(path: string, passphrase: string): Promise<Ope
       'choose another name or directory; keys are never overwritten',
     )
   }
-  const seed = randomBytes(32)
   const salt = randomBytes(16)
   const derivation: KeyDerivation = { ...keyDerivationDefault, salt: toBase64url(salt) }
   const sealed = sealKey(

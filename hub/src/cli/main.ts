@@ -8,15 +8,21 @@ import { deviceNoun } from './commands/device.ts'
 import { hubNoun } from './commands/hub.ts'
 import { keyNoun } from './commands/key.ts'
 import { modelNoun } from './commands/model.ts'
+import { omsNoun } from './commands/oms.ts'
 import { rolloutNoun } from './commands/rollout.ts'
+import { signNoun } from './commands/sign.ts'
 import { telemetryNouns } from './commands/telemetry.ts'
 import { tokenNoun } from './commands/token.ts'
+import { trustNoun } from './commands/trust.ts'
+import { verifyNoun } from './commands/verify.ts'
 import { versionNoun } from './commands/version.ts'
 import { CliError, exitCodes } from './exit.ts'
 
 const nouns: Noun[] = [
   hubNoun,
   keyNoun,
+  trustNoun,
+  signNoun,
   contextNoun,
   tokenNoun,
   modelNoun,
@@ -25,6 +31,8 @@ const nouns: Noun[] = [
   rolloutNoun,
   telemetryNouns,
   auditNoun,
+  verifyNoun,
+  omsNoun,
 ]
 
 export function buildProgram(streams: Streams): Command {
@@ -113,8 +121,11 @@ function describe(error: unknown): { message: string; code: string; hint: string
   if (error instanceof CliError) {
     return { message: error.message, code: error.code, hint: error.hint, exit: exitCodes[error.exit] }
   }
-  if (error instanceof Fault)
-    return { message: error.message, code: error.code, hint: undefined, exit: exitCodes.failure }
+  if (error instanceof Fault) {
+    // As in the agent: who wrote it can mend it.
+    const exit = error.code === 'bad-config' ? exitCodes.usage : exitCodes.failure
+    return { message: error.message, code: error.code, hint: undefined, exit }
+  }
   const message = error instanceof Error ? error.message : String(error)
   return { message, code: 'internal', hint: 'run it again with --debug', exit: exitCodes.failure }
 }

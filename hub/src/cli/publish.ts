@@ -1,14 +1,16 @@
 import { sha256Hex } from '@godwit/protocol/release/blocks'
-import { targetPathOf } from '@godwit/protocol/release/release'
-import { ed25519Only, keyIdOf } from '@godwit/protocol/trust/key'
-import { openMetadata, type Targets } from '@godwit/protocol/trust/metadata'
+import { type Release, targetPathOf } from '@godwit/protocol/release/release'
+import { isDelegated } from '@godwit/protocol/trust/delegation'
+import type { TargetFile } from '@godwit/protocol/trust/metadata'
 import { packBundle } from './bundle.ts'
-import { nextTargets, signedBytes } from './ceremony.ts'
+import { nextTargets } from './ceremony.ts'
 import type { HubClient } from './client.ts'
 import type { Shell } from './command.ts'
 import { versionOf } from './commands/device.ts'
+import { type Listing, listingAtHub, signedOnly } from './current-trust.ts'
+import { nameOf, writeDocument } from './documents.ts'
 import { CliError } from './exit.ts'
-import { type OpenedKey, passphraseFrom, unlockKey } from './keys.ts'
+import { isSignerGiven, openSigners, type Signer, type SignerOptions, signedBytes } from './signers.ts'
 
 export type Listed = {
   version: string
@@ -18,18 +20,28 @@ export type Listed = {
   createdAt: string
   devices?: number
 }
-export type KeyOptions = { key: string[]; passphraseFile?: string }
-export type PublishOptions = { key: string[]; note?: string; parent?: string; passphraseFile?: string }
+export type ReleaseOptions = SignerOptions & {
+  /** A team that the targets delegate to; absent: the top-level targets. */
+  role?: string
+  /** A root that this person trusts already. */
+  root?: string
+  /** Write the next targets unsigned instead of signing them here. */
+  prepare?: string
+}
+export type PublishOptions = ReleaseOptions & { note?: string; parent?: string }
+/** `signedBy` is empty when the document was only prepared. */
+export type Signing = { document: string; version: number; signedBy: string[]; prepared?: string }
 
-/** Takes a version off the list; answers the version of the targets that no longer name it. */
+/** Takes a version off the list. */
 export async function revoke(
   shell: Shell,
   model: string,
   version: string,
-  options: KeyOptions,
-): Promise<number> {
-  const keys = await unlockAll(shell, options)
-  return signTargets(shell.hub(), keys, { [targetPathOf(model, version)]: undefined }, shell.now())
+  options: ReleaseOptions,
+): Promise<Signing> {
+  const path = targetPathOf(model, version)
+  const signing = await beginSigning(shell, path, options)
+  return finishSigning(shell, signing, { [path]: undefined }, options)
 }
 
 export async function publish(
@@ -48,12 +60,13 @@ export async function publish(
     model,
     version,
     releaseCounter,
-    now: shell.now(),
+    now: existing && !existing.listed ? await startOf(hub, model, version) : shell.now(),
     ...(options.note === undefined ? {} : { note: options.note }),
     ...(options.parent === undefined ? {} : { parent: options.parent }),
   })
-  // Keys before the upload: a wrong passphrase must not leave half a release behind.
-  const keys = await unlockAll(shell, options)
+  // Keys before the upload: a wrong passphrase, or too few keys, must not leave half a release behind.
+  const path = targetPathOf(model, version)
+  const signing = await beginSigning(shell, path, options)
   for (const file of packed.files) {
     const path = `/api/v1/blobs/sha256/${file.sha256}`
     if (await hub.exists(`/blobs/sha256/${file.sha256}`)) continue
@@ -67,50 +80,79 @@ export async function publish(
     hashes: { sha256: releaseDigest },
     custom: { kind: 'godwit-release/1', model, version, releaseCounter },
   }
-  const targets = await signTargets(hub, keys, { [targetPathOf(model, version)]: target }, shell.now())
+  const signed = await finishSigning(shell, signing, { [path]: target }, options)
+  const { version: targets, signedBy, prepared } = signed
   const answer = {
     model,
     version,
     releaseDigest,
     releaseCounter,
     targets,
-    signedBy: keys.map((k) => k.keyid),
+    signedBy,
+    ...(prepared && { prepared }),
   }
-  shell.out.print(
-    answer,
-    () => `released ${model} ${version} (${releaseDigest.slice(0, 12)}), signed by ${keys.length} key(s)`,
+  const named = `${model} ${version} (${releaseDigest.slice(0, 12)})`
+  shell.out.print(answer, () =>
+    prepared
+      ? `uploaded ${named}; ${signed.document} is written to ${prepared}, unsigned.\nNext: godwit sign ${prepared} --key KEY --out NAME.sig.json, then godwit trust assemble, then godwit trust push`
+      : `released ${named}, signed by ${signedBy.length} key(s)`,
   )
 }
 
-/** Fetches the current targets, checks that these keys may sign the next, and hands it in. */
-async function signTargets(
-  hub: HubClient,
-  keys: OpenedKey[],
-  change: Parameters<typeof nextTargets>[1],
-  now: number,
-): Promise<number> {
-  const current = openMetadata(await hub.bytes('/api/v1/metadata/targets'), 'targets', ed25519Only)
-  if (!current.trusted)
-    throw new CliError('verification', 'targets_malformed', `the hub's targets: ${current.detail}`)
-  const next: Targets = nextTargets(current.value.signed, change, now)
-  await hub.sendBytes('PUT', '/api/v1/metadata/targets', signedBytes(next, keys), 'application/json')
-  return next.version
+/**
+ * When a publish began that never got as far as its signature. Under the same time the same files make the same
+ * release again, which the hub knows; under another one they would be a second release by the same name.
+ */
+async function startOf(hub: HubClient, model: string, version: string): Promise<number> {
+  const path = `/api/v1/models/${encodeURIComponent(model)}/versions/${encodeURIComponent(version)}`
+  const { release } = await hub.get<{ release: Release }>(path)
+  return Date.parse(release.createdAt)
 }
 
-async function unlockAll(shell: Shell, options: KeyOptions): Promise<OpenedKey[]> {
-  const passphrase = await passphraseFrom(options, shell.environment, {
-    purpose: 'the publisher keys',
-    tty: shell.tty,
-  })
-  const keys: OpenedKey[] = []
-  for (const path of options.key) keys.push(await unlockKey(path, passphrase))
-  const ids = keys.map((k) => keyIdOf(k.key))
-  if (new Set(ids).size !== ids.length)
+type Begun = { listing: Listing; signers: readonly Signer[] }
+
+/** Everything that can go wrong before anything is changed: whose list it is, and whether these keys are enough. */
+async function beginSigning(shell: Shell, path: string, options: ReleaseOptions): Promise<Begun> {
+  const { role: team, root, prepare } = options
+  if (prepare !== undefined && isSignerGiven(options))
+    throw new CliError('usage', 'key_unused', '--prepare signs nothing', 'leave out --key and --signer-cmd')
+  const signers = prepare === undefined ? await openSigners(shell, options) : []
+  const where = { ...(team !== undefined && { team }), ...(root !== undefined && { root }) }
+  const listing = await listingAtHub(shell.hub(), where, shell.now())
+  const { name, role, delegated } = listing.signatory
+  signedOnly(listing)
+  if (delegated && !isDelegated(delegated, path))
     throw new CliError(
-      'usage',
-      'key_twice',
-      'the same key was given twice',
-      'a threshold counts different keys',
+      'verification',
+      'outside_prefix',
+      `${name} may release ${delegated.paths?.join(', ')}, expected one of these, found ${path}`,
     )
-  return keys
+  const able = signers.filter(({ keyid }) => role.keyids.includes(keyid)).length
+  if (prepare === undefined && able < role.threshold)
+    throw new CliError(
+      'verification',
+      'threshold_not_met',
+      `${name} needs ${role.threshold} signatures by keys of ${role.keyids.join(', ')}; of the ${signers.length} given, ${able} may sign`,
+      'give more keys, or --prepare FILE and sign it on the machines where they are',
+    )
+  return { listing, signers }
+}
+
+/** Signs the next targets and hands them in, or writes them for others to sign. */
+async function finishSigning(
+  shell: Shell,
+  { listing, signers }: Begun,
+  change: Record<string, TargetFile | undefined>,
+  { role: team, prepare }: ReleaseOptions,
+): Promise<Signing> {
+  const next = nextTargets(listing.document, change, shell.now())
+  const done = { document: nameOf(next), version: next.version, signedBy: signers.map(({ keyid }) => keyid) }
+  if (prepare !== undefined) {
+    writeDocument(prepare, { signed: next, signatures: [] })
+    return { ...done, prepared: prepare }
+  }
+  const path =
+    team === undefined ? '/api/v1/metadata/targets' : `/api/v1/metadata/teams/${encodeURIComponent(team)}`
+  await shell.hub().sendBytes('PUT', path, await signedBytes(next, signers), 'application/json')
+  return done
 }

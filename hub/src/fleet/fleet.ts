@@ -1,6 +1,7 @@
 import { reportBytesMax } from '@godwit/protocol/limits'
 import type { Birth, PresenceState } from '@godwit/protocol/messages/presence'
 import { type Report, report } from '@godwit/protocol/messages/report'
+import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { checkDeviceToken } from '@godwit/protocol/trust/device-token'
 import { fromHex } from '@godwit/protocol/trust/encoding'
 import { openEnvelope, verifyThreshold } from '@godwit/protocol/trust/envelope'
@@ -9,7 +10,7 @@ import { accept, refuse, type Verdict } from '@godwit/protocol/trust/refusal'
 import type { Clock } from '../clock.ts'
 import type { Feed } from '../feed.ts'
 import { Listeners } from '../listeners.ts'
-import type { Database } from '../store/database.ts'
+import type { Database, Db } from '../store/database.ts'
 import {
   deviceById,
   devicesAfter,
@@ -19,8 +20,10 @@ import {
   savePresence,
   saveReport,
 } from '../store/device-store.ts'
+import { goalsOfDevice } from '../store/directive-store.ts'
 import type { Audit } from '../trust/audit.ts'
 import type { Device } from './device.ts'
+import { endedSince } from './ended-deployments.ts'
 import { presenceAfter } from './presence.ts'
 import { isNewerReport } from './report-order.ts'
 
@@ -55,6 +58,20 @@ type Around = {
 export function createFleet({ database, clock, feed, audit, fleetName, listenerFailed }: Around): Fleet {
   const { db, transaction } = database
   const news = new Listeners<[string, DeviceNews]>(listenerFailed)
+
+  /** How each deployment ended, as the device signed it. Slots that nobody assigned would only fill the record. */
+  async function recordEnds(trx: Db, { id, report: before }: Device, after: Report, envelope: Uint8Array) {
+    const ended = endedSince(before, after)
+    if (ended.length === 0) return
+    const assigned = new Set((await goalsOfDevice(trx, id)).map(({ slot }) => slot))
+    for (const { slot, end, report } of ended) {
+      if (!assigned.has(slot)) continue
+      const { code, answered, target, active } = report
+      const loaded = active && { releaseDigest: active.releaseDigest, proof: active.proof }
+      const detail = { slot, code, target, active: loaded, directive: answered, report: sha256Hex(envelope) }
+      await audit.append(trx, { who: `device:${id}`, action: `deployment.${end}`, subject: id, detail })
+    }
+  }
 
   return {
     device: (id) => deviceById(db, id),
@@ -115,6 +132,7 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
           )
         }
         await saveReport(trx, read.value, new TextDecoder().decode(envelope), clock())
+        await recordEnds(trx, device, read.value, envelope)
         await feed.append(trx, reportNews(read.value))
         return read
       })

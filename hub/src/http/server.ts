@@ -1,3 +1,4 @@
+import type { TlsOptions, Server as TlsServer } from 'node:tls'
 import cookie from '@fastify/cookie'
 import helmet from '@fastify/helmet'
 import rateLimit from '@fastify/rate-limit'
@@ -6,13 +7,16 @@ import Fastify, { LogController } from 'fastify'
 import { Histogram } from 'prom-client'
 import { uuidv7 } from 'uuidv7'
 import type { Services } from '../services.ts'
+import { certificateFlaw, peerOf } from '../tls/client-certificate.ts'
 import { version } from '../version.ts'
 import { authenticator, urlForLog } from './authentication.ts'
 import { serveDashboard } from './dashboard.ts'
-import { problemOf } from './problem.ts'
+import { problemOf, Refusal } from './problem.ts'
 import type { App, RoutePlugin } from './route-plugin.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { blobRoutes } from './routes/blobs.ts'
+import { brokerWebhookRoutes } from './routes/broker-webhooks.ts'
+import { deviceKeyRoutes } from './routes/device-keys.ts'
 import { deviceRoutes } from './routes/devices.ts'
 import { enrolmentRoutes } from './routes/enrolment.ts'
 import { eventRoutes } from './routes/events.ts'
@@ -30,6 +34,7 @@ const routes: readonly RoutePlugin[] = [
   overviewRoutes,
   enrolmentRoutes,
   deviceRoutes,
+  deviceKeyRoutes,
   modelRoutes,
   publishingRoutes,
   rolloutRoutes,
@@ -37,11 +42,12 @@ const routes: readonly RoutePlugin[] = [
   blobRoutes,
   eventRoutes,
   auditRoutes,
+  brokerWebhookRoutes,
 ]
 
 /** The HTTP server with every route, not yet listening. */
 export async function createServer(services: Services): Promise<App> {
-  const { config, log } = services
+  const { config, log, certificates } = services
   const app = Fastify({
     loggerInstance: log.child({ part: 'http' }),
     // One line per answer is ours to write, without the secrets that query strings may hold.
@@ -51,7 +57,9 @@ export async function createServer(services: Services): Promise<App> {
     // All mistakes of a body at once, and none of them silently removed; the body limit bounds the work.
     ajv: { customOptions: { allErrors: true, removeAdditional: false, strict: false } },
     forceCloseConnections: 'idle',
+    ...(certificates && { https: httpsOptions(services) }),
   }) as unknown as App
+  certificates?.follow(app.server as unknown as TlsServer)
   // Schemas describe answers; they do not cut off what they forgot to mention.
   app.setSerializerCompiler(() => JSON.stringify)
 
@@ -69,12 +77,23 @@ export async function createServer(services: Services): Promise<App> {
     },
   })
   app.addHook('onRequest', authenticator(services))
+  app.addHook('onRequest', async ({ device, raw }) => {
+    if (!device) return
+    const flaw = certificateFlaw(config.tls.clientCertificates, peerOf(raw.socket), device.id)
+    if (flaw !== undefined) throw new Refusal('unauthenticated', flaw, { reason: 'client_certificate' })
+  })
   for (const plugin of routes) app.register(async (scope) => plugin(scope as unknown as App, services))
   app.get('/api/v1/openapi.json', { config: { access: 'open' }, schema: { hide: true } }, async () =>
     app.swagger(),
   )
   await serveDashboard(app)
   return app
+}
+
+/** People and programs come without a certificate, so every hand is shaken; whoever is a device is looked at after. */
+function httpsOptions({ certificates, config }: Services): TlsOptions {
+  const requestCert = config.tls.clientCertificates !== 'off'
+  return { ...certificates?.options(), requestCert, rejectUnauthorized: false }
 }
 
 const securitySchemes = {

@@ -1,10 +1,12 @@
 import type { IncomingMessage } from 'node:http'
-import { type AddressInfo, createServer, type Server } from 'node:net'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import { Fault } from '@godwit/protocol/fault'
 import { blockBytesMax } from '@godwit/protocol/limits'
 import { parseBlockTopic } from '@godwit/protocol/topics'
 import { Aedes, type AuthenticateError, type Client } from 'aedes'
+import { type Peer, peerOf } from '../tls/client-certificate.ts'
 import { FrameMeter, metered } from './frame-meter.ts'
 
 export type Outgoing = { topic: string; payload: Uint8Array | string; qos: 0 | 1; retain: boolean }
@@ -15,7 +17,12 @@ export type Admitted = 'take' | 'drop' | 'close'
 
 /** Who may come in and what becomes of what they say. The broker asks and obeys. */
 export type Doorkeeper = {
-  mayConnect(clientId: string, username: string | undefined, password: string | undefined): Promise<boolean>
+  mayConnect(
+    clientId: string,
+    username: string | undefined,
+    password: string | undefined,
+    peer: Peer,
+  ): Promise<boolean>
   /** Answered only when what was taken is durable: the PUBACK leaves after it. */
   admit(deviceId: string, packet: Incoming): Promise<Admitted>
   maySubscribe(deviceId: string, filter: string): boolean
@@ -58,12 +65,17 @@ export const brokerDefaults = {
    */
   blockBacklogBytesMax: 4 * blockBytesMax,
 }
-export type BrokerOptions = { host: string; port: number } & Partial<typeof brokerDefaults>
+/** How the listener encrypts, and who wants to know of it to give it newer certificates. */
+export type BrokerTls = TlsOptions & { onServer?: (server: ReturnType<typeof createTlsServer>) => void }
+export type BrokerOptions = { host: string; port: number; tls?: BrokerTls } & Partial<typeof brokerDefaults>
 
 /** The embedded broker. It keeps nothing that matters: whatever is retained here is published again at every start. */
 export async function startBroker(options: BrokerOptions, door: Doorkeeper): Promise<Broker> {
   const settings = { ...brokerDefaults, ...options }
   const { concurrency, drainTimeout, connectTimeout, keepaliveLimit, maxTopicLevels, queueLimit } = settings
+  const peers = new WeakMap<object, Peer>()
+  /** Between CONNECT and CONNACK nobody finds a client by its id; true once it was kicked in that time. */
+  const entering = new Map<Client, boolean>()
   const aedes = await Aedes.createBroker({
     ...{ concurrency, drainTimeout, connectTimeout, keepaliveLimit, maxTopicLevels, queueLimit },
     // Devices' ids are longer than the 23 characters of MQTT 3.1, which some clients still speak.
@@ -72,8 +84,15 @@ export async function startBroker(options: BrokerOptions, door: Doorkeeper): Pro
     authenticate(client, username, password, done) {
       // Nothing is queued for whoever is away: the directive is retained, the spool is the device's (SPEC 2.1).
       Object.assign(client, { clean: true })
-      door.mayConnect(client.id, username, password?.toString('utf8')).then(
-        (may) => (may ? done(null, true) : done(refusal(4, 'bad user name or password'), false)),
+      const peer = peers.get(client.conn) ?? { certificate: 'none' }
+      entering.set(client, false)
+      client.conn.once('close', () => entering.delete(client))
+      door.mayConnect(client.id, username, password?.toString('utf8'), peer).then(
+        (may) => {
+          // A key that was taken away while its token was looked at opens nothing.
+          const isIn = may && entering.get(client) === false
+          return isIn ? done(null, true) : done(refusal(4, 'bad user name or password'), false)
+        },
         () => done(refusal(3, 'server unavailable'), false),
       )
     },
@@ -100,11 +119,18 @@ export async function startBroker(options: BrokerOptions, door: Doorkeeper): Pro
     },
   })
   aedes.on('clientDisconnect', (client) => door.gone(client.id))
+  aedes.on('clientReady', (client) => {
+    if (entering.get(client)) client.close()
+    entering.delete(client)
+  })
 
   const handle = (stream: Duplex, request?: IncomingMessage) => {
-    aedes.handle(metered(stream, new FrameMeter(settings.connectBytesMax, settings.packetBytesMax)), request)
+    const meter = new FrameMeter(settings.connectBytesMax, settings.packetBytesMax)
+    const conn = metered(stream, meter)
+    peers.set(conn, peerOf(request?.socket ?? stream))
+    aedes.handle(conn, request)
   }
-  const server = createServer({ noDelay: true }, (socket) => handle(socket))
+  const server = createListener(options.tls, handle)
   const port = await listen(server, options)
   const clientOf = (deviceId: string) => clientsOf(aedes)[deviceId]
   return {
@@ -118,13 +144,24 @@ export async function startBroker(options: BrokerOptions, door: Doorkeeper): Pro
       }),
     isConnected: (deviceId) => clientOf(deviceId) !== undefined,
     connectedCount: () => aedes.connectedClients,
-    kick: (deviceId) => clientOf(deviceId)?.close(),
+    kick(deviceId) {
+      for (const client of entering.keys()) if (client.id === deviceId) entering.set(client, true)
+      clientOf(deviceId)?.close()
+    },
     async stop() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       await new Promise<void>((resolve) => aedes.close(resolve))
       await closed
     },
   }
+}
+
+function createListener(tls: BrokerTls | undefined, handle: (socket: Socket) => void): Server {
+  if (!tls) return createServer({ noDelay: true }, handle)
+  const { onServer, ...options } = tls
+  const server = createTlsServer({ noDelay: true, ...options }, handle)
+  onServer?.(server)
+  return server
 }
 
 function refusal(returnCode: 3 | 4, message: string): AuthenticateError {

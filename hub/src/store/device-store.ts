@@ -76,6 +76,10 @@ export async function saveLabels(db: Db, id: string, labels: Record<string, stri
   await update(db, id, { labels_json: JSON.stringify(labels) })
 }
 
+export async function saveDeviceKey(db: Db, id: string, publicKey: string): Promise<void> {
+  await update(db, id, { public_key: publicKey })
+}
+
 export async function markDeviceRevoked(db: Db, id: string, at: number): Promise<void> {
   const revocation = db.updateTable('device').set({ revoked_at: at, status: 'offline' }).where('id', '=', id)
   await revocation.where('revoked_at', 'is', null).execute()

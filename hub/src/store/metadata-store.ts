@@ -34,6 +34,19 @@ export async function allMetadata(db: Db, role: string): Promise<StoredMetadata[
   return rows.map((row) => ({ role, version: row.version, bytes: new TextEncoder().encode(row.document) }))
 }
 
+/** The newest document of every delegated role that ever had one, whether or not it is delegated to now. */
+export async function newestDelegated(db: Db): Promise<StoredMetadata[]> {
+  const topLevel = ['root', 'targets', 'snapshot', 'timestamp']
+  const roles = await db
+    .selectFrom('metadata')
+    .select('role')
+    .distinct()
+    .where('role', 'not in', topLevel)
+    .orderBy('role')
+    .execute()
+  return Promise.all(roles.map(async ({ role }) => (await newestMetadata(db, role))!))
+}
+
 /** Timestamps and snapshots that nothing names any more; roots and targets are kept as the record. */
 export async function deleteMetadataBefore(db: Db, role: string, version: number): Promise<void> {
   await db.deleteFrom('metadata').where('role', '=', role).where('version', '<', version).execute()

@@ -229,6 +229,8 @@ export interface Tables {
     previous_hash: string
     hash: string
   }
+  /** The hub's signed word on the audit up to `last_id`; never changed, never deleted. */
+  audit_checkpoint: { last_id: number; hash: string; envelope: string; at: number }
   /** What live views replay from; bounded by age. */
   feed: { id: Generated<number>; at: number; topic: string; type: string; data_json: string }
 }

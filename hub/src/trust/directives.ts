@@ -1,5 +1,7 @@
 import type { Directive, SlotGoal } from '@godwit/protocol/messages/directive'
+import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { canonicalText } from '@godwit/protocol/trust/canonical'
+import { utf8 } from '@godwit/protocol/trust/encoding'
 import { encodeEnvelope, signDocument } from '@godwit/protocol/trust/envelope'
 import { keyOfSeed } from '@godwit/protocol/trust/key'
 import { toRfc3339 } from '@godwit/protocol/units'
@@ -68,7 +70,7 @@ export function createDirectives(around: Around): Directives {
   const issued = new Listeners<[string]>(listenerFailed)
   const director = keyOfSeed(directorSeed)
 
-  async function issue(trx: Db, device: Device): Promise<number> {
+  async function issue(trx: Db, device: Device, who: string): Promise<number> {
     const now = clock()
     const version = device.directiveVersion + 1
     const expiresAt = now + config.directive.expiresMs
@@ -87,10 +89,16 @@ export function createDirectives(around: Around): Directives {
     const envelope = new TextDecoder().decode(encodeEnvelope(signDocument(directive, directorSeed, director)))
     await insertDirective(trx, { deviceId: device.id, version, envelope, issuedAt: now, expiresAt })
     await saveDirectiveVersion(trx, device.id, version)
+    const detail = { version, sha256: sha256Hex(utf8(envelope)) }
+    await audit.append(trx, { who, action: 'directive.issue', subject: device.id, detail })
     return version
   }
 
-  async function changeAll(deviceIds: readonly string[], change: Change): Promise<Map<string, number>> {
+  async function changeAll(
+    deviceIds: readonly string[],
+    who: string,
+    change: Change,
+  ): Promise<Map<string, number>> {
     const versions = new Map<string, number>()
     const changed: string[] = []
     await transaction(async (trx) => {
@@ -98,7 +106,7 @@ export function createDirectives(around: Around): Directives {
         const device = await deviceById(trx, id)
         if (!device || device.revokedAt !== undefined) continue
         const isChanged = await change(trx, device)
-        versions.set(id, isChanged ? await issue(trx, device) : device.directiveVersion)
+        versions.set(id, isChanged ? await issue(trx, device, who) : device.directiveVersion)
         if (isChanged) changed.push(id)
       }
     })
@@ -108,7 +116,7 @@ export function createDirectives(around: Around): Directives {
 
   return {
     setGoal: (deviceIds, slot, goal, { who, windowMs }) =>
-      changeAll(deviceIds, async (trx, device) => {
+      changeAll(deviceIds, who, async (trx, device) => {
         const held = (await goalsOfDevice(trx, device.id)).find((g) => g.slot === slot)
         const { force, ...wanted } = goal
         if (held && !force && isSame(held, wanted, windowMs)) return false
@@ -125,7 +133,7 @@ export function createDirectives(around: Around): Directives {
       }),
 
     removeGoal: (deviceIds, slot, { who }) =>
-      changeAll(deviceIds, async (trx, device) => {
+      changeAll(deviceIds, who, async (trx, device) => {
         if (!(await deleteGoal(trx, device.id, slot))) return false
         await audit.append(trx, { who, action: 'goal.remove', subject: device.id, detail: { slot } })
         return true
@@ -143,7 +151,7 @@ export function createDirectives(around: Around): Directives {
 
     async reissueExpiring(now) {
       const ending = await devicesWithDirectiveEndingBefore(db, now + config.directive.expiresMs / 2)
-      return (await changeAll(ending, async () => true)).size
+      return (await changeAll(ending, 'hub', async () => true)).size
     },
 
     onDirective: (listener) => issued.add(listener),

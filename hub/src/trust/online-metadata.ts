@@ -6,19 +6,22 @@ import { toRfc3339 } from '@godwit/protocol/units'
 
 export type Life = { now: number; expiresMs: number }
 
-/** Names the targets version that is current, with length and digest. */
+type Described = { version: number; bytes: Uint8Array }
+
+/** Names the current version of targets and of every team's document, with length and digest. */
 export function signedSnapshot(
   version: number,
-  targets: { version: number; bytes: Uint8Array },
+  { targets, teams }: { targets: Described; teams: readonly (Described & { role: string })[] },
   life: Life,
   seed: Uint8Array,
 ): Uint8Array {
+  const ofTeams = teams.map((document) => [`${document.role}.json`, describe(document)])
   const snapshot: Snapshot = {
     _type: 'snapshot',
     spec_version: specVersion,
     version,
     expires: expiryOf(life),
-    meta: { 'targets.json': describe(targets) },
+    meta: { ...Object.fromEntries(ofTeams), 'targets.json': describe(targets) },
   }
   return encodeEnvelope(signDocument(snapshot, seed, keyOfSeed(seed)))
 }
@@ -26,7 +29,7 @@ export function signedSnapshot(
 /** The one document that is fetched without knowing its version: short-lived, so that nobody can freeze a fleet long. */
 export function signedTimestamp(
   version: number,
-  snapshot: { version: number; bytes: Uint8Array },
+  snapshot: Described,
   life: Life,
   seed: Uint8Array,
 ): Uint8Array {
@@ -40,7 +43,7 @@ export function signedTimestamp(
   return encodeEnvelope(signDocument(timestamp, seed, keyOfSeed(seed)))
 }
 
-function describe({ version, bytes }: { version: number; bytes: Uint8Array }) {
+function describe({ version, bytes }: Described) {
   return { version, length: bytes.length, hashes: { sha256: sha256Hex(bytes) } }
 }
 

@@ -16,17 +16,20 @@ import { fromRfc3339 } from '@godwit/protocol/units'
 import type { Clock } from '../clock.ts'
 import type { HubConfig } from '../config.ts'
 import { Listeners } from '../listeners.ts'
+import type { ModelVersion } from '../registry/model.ts'
 import type { Database, Db } from '../store/database.ts'
 import {
   allMetadata,
   deleteMetadataBefore,
   insertMetadata,
   metadataOf,
+  newestDelegated,
   newestMetadata,
   type StoredMetadata,
 } from '../store/metadata-store.ts'
 import { everyVersion, markDelisted, markListed } from '../store/registry-store.ts'
 import type { Audit } from './audit.ts'
+import { isTeamName, pathsListedBy, type Signatory, signatoryOf, stillSigned } from './delegations.ts'
 import { type HubKeys, onlineRoles, publicHubKeys } from './hub-keys.ts'
 import { signedSnapshot, signedTimestamp } from './online-metadata.ts'
 import { checkOfferedTargets } from './targets-check.ts'
@@ -36,7 +39,7 @@ export type MetadataDocument = { role: string; version?: number; bytes: Uint8Arr
 
 /** The hub's side of TUF: keeps what the publishers sign, and signs snapshot and timestamp around it. */
 export type Repository = {
-  /** Everything a device may need now: every root, the current timestamp, snapshot and targets. */
+  /** Everything a device may need now: every root, the current timestamp, snapshot, targets and teams' documents. */
   current(): Promise<MetadataDocument[]>
   /** By file name, as `3.root.json` or `timestamp.json`; undefined for any other name. */
   serve(fileName: string): Promise<Uint8Array | undefined>
@@ -45,7 +48,15 @@ export type Repository = {
   firstRoot(): Promise<Uint8Array>
   /** Refusal `version-mismatch` when the version is not the next one; `not-listed` for a target never uploaded. */
   acceptTargets(bytes: Uint8Array, who: string): Promise<Verdict<{ version: number }>>
-  acceptRoot(bytes: Uint8Array, who: string): Promise<Verdict<{ version: number }>>
+  /** A team's document, by the name that the top-level targets delegate to. */
+  acceptDelegated(team: string, bytes: Uint8Array, who: string): Promise<Verdict<{ version: number }>>
+  /** The newest document of a team, undefined before its first. */
+  delegated(team: string): Promise<Uint8Array | undefined>
+  /** `mustBeSignedAgain`: documents that the keys of the new root no longer vouch for. */
+  acceptRoot(
+    bytes: Uint8Array,
+    who: string,
+  ): Promise<Verdict<{ version: number; mustBeSignedAgain?: string[] }>>
   /** Signs snapshot and timestamp again when half their life is over. Answers whether it did. */
   refresh(now: number): Promise<boolean>
   /** Documents changed, and it is committed: publish `current()`. */
@@ -72,12 +83,12 @@ export async function initialiseRepository(
 ): Promise<Verdict<Root>> {
   const root = checkInitialRoot(first.root, ed25519Only)
   if (!root.trusted) return root
-  const flaw = checkFresh('root', root.value, now) ?? flawOfOnlineKeys(root.value, signing.keys)
+  const flaw = flawOfRoot(root.value, signing.keys, now)
   if (flaw) return flaw
   const opened = openMetadata(first.targets, 'targets', ed25519Only)
   if (!opened.trusted) return opened
   const { version } = opened.value.signed
-  const targets = checkOfferedTargets(first.targets, root.value, version, [], now)
+  const targets = checkOfferedTargets(first.targets, topSignatory(root.value), version, [], now)
   if (!targets.trusted) return targets
   await transaction(async (trx) => {
     if (await newestMetadata(trx, 'root'))
@@ -97,6 +108,34 @@ export async function openRepository(around: Around): Promise<Repository> {
   const flaw = flawOfOnlineKeys(await rootIn(db), around.keys)
   if (flaw) throw new Fault('keys-mismatch', `hub-keys.json does not fit this hub's root: ${flaw.detail}`)
 
+  /** Targets of either kind: checked, stored, and what they change in what is listed. */
+  async function acceptListing(
+    bytes: Uint8Array,
+    who: string,
+    role: string,
+    signatoryIn: (trx: Db) => Promise<Signatory | undefined>,
+  ): Promise<Verdict<{ version: number }>> {
+    const now = clock()
+    const verdict = await transaction(async (trx): Promise<Verdict<Targets>> => {
+      const signatory = await signatoryIn(trx)
+      if (!signatory) return refuse('unknown-role', `targets do not delegate to ${role}`)
+      const expected = ((await newestMetadata(trx, role))?.version ?? 0) + 1
+      const uploaded = await everyVersion(trx)
+      const offered = checkOfferedTargets(bytes, signatory, expected, uploaded, now)
+      if (!offered.trusted) return offered
+      const { version, targets } = offered.value
+      await insertMetadata(trx, { role, version, bytes }, now)
+      await relist(trx, uploaded, now)
+      await signOnline(trx, ['snapshot', 'timestamp'], around, now)
+      const detail = { releases: Object.keys(targets).length, ...(role !== 'targets' && { role }) }
+      await audit.append(trx, { who, action: 'targets.accept', subject: `${version}`, detail })
+      return offered
+    })
+    if (!verdict.trusted) return verdict
+    changed.tell()
+    return accept({ version: verdict.value.version })
+  }
+
   return {
     onChange: (listener) => changed.add(listener),
     root: () => rootIn(db),
@@ -105,58 +144,34 @@ export async function openRepository(around: Around): Promise<Repository> {
     async current() {
       const roots = await allMetadata(db, 'root')
       const newest = await Promise.all(['targets', 'snapshot', 'timestamp'].map((role) => mustHave(db, role)))
-      return [...roots, ...newest].map(({ role, version, bytes }) =>
+      const targets = opened(newest[0]!, 'targets')
+      const teams = (await newestDelegated(db)).filter(({ role }) => signatoryOf(role, targets))
+      return [...roots, ...teams, ...newest].map(({ role, version, bytes }) =>
         role === 'timestamp' ? { role, bytes } : { role, version, bytes },
       )
     },
 
     async serve(fileName) {
       if (fileName === 'timestamp.json') return (await mustHave(db, 'timestamp')).bytes
-      const match = /^([1-9]\d{0,8})\.(root|snapshot|targets)\.json$/.exec(fileName)
-      return match ? (await metadataOf(db, match[2]!, Number(match[1])))?.bytes : undefined
+      const match = /^([1-9]\d{0,8})\.([a-z0-9-]{1,40})\.json$/.exec(fileName)
+      if (!match || match[2] === 'timestamp') return undefined
+      return (await metadataOf(db, match[2]!, Number(match[1])))?.bytes
     },
 
-    async acceptTargets(bytes, who) {
-      const now = clock()
-      const verdict = await transaction(async (trx): Promise<Verdict<Targets>> => {
-        const held = await mustHave(trx, 'targets')
-        const uploaded = await everyVersion(trx)
-        const offered = checkOfferedTargets(bytes, await rootIn(trx), held.version + 1, uploaded, now)
-        if (!offered.trusted) return offered
-        const { version, targets } = offered.value
-        await insertMetadata(trx, { role: 'targets', version, bytes }, now)
-        for (const { model, version: name, releaseDigest } of uploaded) {
-          const isListed = own(targets, targetPathOf(model, name)) !== undefined
-          await (isListed ? markListed : markDelisted)(trx, releaseDigest, now)
-        }
-        await signOnline(trx, ['snapshot', 'timestamp'], around, now)
-        const detail = { releases: Object.keys(targets).length }
-        await audit.append(trx, { who, action: 'targets.accept', subject: `${version}`, detail })
-        return offered
-      })
-      if (!verdict.trusted) return verdict
-      changed.tell()
-      return accept({ version: verdict.value.version })
-    },
+    acceptTargets: (bytes, who) =>
+      acceptListing(bytes, who, 'targets', async (trx) => topSignatory(await rootIn(trx))),
+
+    acceptDelegated: (team, bytes, who) =>
+      acceptListing(bytes, who, team, async (trx) =>
+        signatoryOf(team, opened(await mustHave(trx, 'targets'), 'targets')),
+      ),
+
+    delegated: async (team) => (isTeamName(team) ? (await newestMetadata(db, team))?.bytes : undefined),
 
     async acceptRoot(bytes, who) {
-      const now = clock()
-      const verdict = await transaction(async (trx): Promise<Verdict<Root>> => {
-        if (bytes.length > rootBytesMax) {
-          return refuse('length-exceeded', `root: ${bytes.length} bytes, at most ${rootBytesMax}`)
-        }
-        const next = checkNextRoot(await rootIn(trx), bytes, ed25519Only)
-        if (!next.trusted) return next
-        const flaw = checkFresh('root', next.value, now) ?? flawOfOnlineKeys(next.value, around.keys)
-        if (flaw) return flaw
-        await insertMetadata(trx, { role: 'root', version: next.value.version, bytes }, now)
-        await signOnline(trx, ['snapshot', 'timestamp'], around, now)
-        await audit.append(trx, { who, action: 'root.accept', subject: `${next.value.version}` })
-        return next
-      })
-      if (!verdict.trusted) return verdict
-      changed.tell()
-      return accept({ version: verdict.value.version })
+      const verdict = await storeNextRoot(around, bytes, who)
+      if (verdict.trusted) changed.tell()
+      return verdict
     },
 
     async refresh(now) {
@@ -174,6 +189,57 @@ export async function openRepository(around: Around): Promise<Repository> {
   }
 }
 
+/** The next root in one transaction with everything that hangs on it. */
+export async function storeNextRoot(
+  around: Signing & Pick<Around, 'database' | 'clock' | 'audit'>,
+  bytes: Uint8Array,
+  who: string,
+): Promise<Verdict<{ version: number; mustBeSignedAgain?: string[] }>> {
+  const now = around.clock()
+  return around.database.transaction(async (trx) => {
+    if (bytes.length > rootBytesMax) {
+      return refuse('length-exceeded', `root: ${bytes.length} bytes, at most ${rootBytesMax}`)
+    }
+    const next = checkNextRoot(await rootIn(trx), bytes, ed25519Only)
+    if (!next.trusted) return next
+    const flaw = flawOfRoot(next.value, around.keys, now)
+    if (flaw) return flaw
+    const { version } = next.value
+    await insertMetadata(trx, { role: 'root', version, bytes }, now)
+    const mustBeSignedAgain = await relist(trx, await everyVersion(trx), now)
+    await signOnline(trx, ['snapshot', 'timestamp'], around, now)
+    await around.audit.append(trx, { who, action: 'root.accept', subject: `${version}` })
+    return accept(mustBeSignedAgain.length > 0 ? { version, mustBeSignedAgain } : { version })
+  })
+}
+
+/**
+ * Marks every version by whether a device would find it: listed by the top-level targets or by a team that they
+ * delegate to, each signed by keys that count now. Answers the roles whose document is no longer signed well enough.
+ */
+async function relist(trx: Db, uploaded: readonly ModelVersion[], now: number): Promise<string[]> {
+  const top = topSignatory(await rootIn(trx))
+  const targets = stillSigned((await mustHave(trx, 'targets')).bytes, top)
+  const listed = new Set(targets && pathsListedBy(targets, top))
+  const unsigned = targets ? [] : ['targets']
+  for (const { role, bytes } of targets ? await newestDelegated(trx) : []) {
+    const signatory = signatoryOf(role, targets!)
+    if (!signatory) continue
+    const document = stillSigned(bytes, signatory)
+    if (!document) unsigned.push(role)
+    else for (const path of pathsListedBy(document, signatory)) listed.add(path)
+  }
+  for (const { model, version, releaseDigest } of uploaded) {
+    const isListed = listed.has(targetPathOf(model, version))
+    await (isListed ? markListed : markDelisted)(trx, releaseDigest, now)
+  }
+  return unsigned
+}
+
+function topSignatory(root: Root): Signatory {
+  return { name: 'targets', keys: root.keys, role: root.roles['targets']! }
+}
+
 /** Timestamp always: it names the snapshot. Versions only ever count up, whatever the clock says. */
 async function signOnline(
   trx: Db,
@@ -184,7 +250,9 @@ async function signOnline(
   if (roles.includes('snapshot')) {
     const version = ((await newestMetadata(trx, 'snapshot'))?.version ?? 0) + 1
     const life = { now, expiresMs: metadata.snapshotExpiresMs }
-    const bytes = signedSnapshot(version, await mustHave(trx, 'targets'), life, keys.snapshot)
+    // A team that is delegated to no longer stays listed: to a client a file that disappears is a rollback (§5.5.5).
+    const documents = { targets: await mustHave(trx, 'targets'), teams: await newestDelegated(trx) }
+    const bytes = signedSnapshot(version, documents, life, keys.snapshot)
     await insertMetadata(trx, { role: 'snapshot', version, bytes }, now)
     await deleteMetadataBefore(trx, 'snapshot', version - snapshotsKept)
   }
@@ -193,6 +261,21 @@ async function signOnline(
   const bytes = signedTimestamp(version, await mustHave(trx, 'snapshot'), life, keys.timestamp)
   await insertMetadata(trx, { role: 'timestamp', version, bytes }, now)
   await deleteMetadataBefore(trx, 'timestamp', version)
+}
+
+function flawOfRoot(root: Root, keys: HubKeys, now: number): Refused | undefined {
+  return checkFresh('root', root, now) ?? flawOfThreshold(root) ?? flawOfOnlineKeys(root, keys)
+}
+
+/** More signatures than there are keys: nobody could release anything under it, nor take anything back. */
+function flawOfThreshold(root: Root): Refused | undefined {
+  const { keyids, threshold } = root.roles['targets']!
+  const keys = new Set(keyids.filter((keyid) => Object.hasOwn(root.keys, keyid))).size
+  if (keys >= threshold) return undefined
+  return refuse(
+    'unknown-role',
+    `root ${root.version}: targets needs ${threshold} signatures and has ${keys} keys`,
+  )
 }
 
 /** A root that forgets the hub's own keys would leave it unable to sign anything a device believes. */

@@ -1,4 +1,10 @@
-import { rootBytesMax, snapshotBytesMax, targetsBytesMax, timestampBytesMax } from '@godwit/protocol/limits'
+import {
+  rootBytesMax,
+  rootRotationsMax,
+  snapshotBytesMax,
+  targetsBytesMax,
+  timestampBytesMax,
+} from '@godwit/protocol/limits'
 import { parseMetaTopic } from '@godwit/protocol/topics'
 import { parseStrict } from '@godwit/protocol/trust/canonical'
 
@@ -8,8 +14,11 @@ const bytesMax: Record<string, number> = {
   snapshot: snapshotBytesMax,
 }
 
-/** Enough for a fleet that slept through many rotations; a broker gone mad fills no more than this. */
-const documentsMax = 64
+/**
+ * Every root is retained, and one document for each team: none of them may push out the root that comes next, or the
+ * device would take silence for "none". A broker gone mad fills no more than this.
+ */
+const documentsMax = 2 * rootRotationsMax
 const heldBytesMax = 16_000_000
 
 /** Metadata heard over MQTT and not yet believed. Bounded, and forgotten at each new connection. */

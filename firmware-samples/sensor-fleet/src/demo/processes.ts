@@ -2,6 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createWriteStream, type WriteStream } from 'node:fs'
 import { createInterface } from 'node:readline'
 
+const lastWordsLengthMax = 2_000
+
 /** A program of ours as a process of its own: hub, agent or command. Its standard error goes to a log file. */
 export class Program {
   readonly name: string
@@ -9,6 +11,7 @@ export class Program {
   readonly #log: WriteStream
   readonly ended: Promise<number>
   readonly #lines: AsyncIterableIterator<string>
+  #lastWords = ''
 
   constructor(
     name: string,
@@ -24,17 +27,26 @@ export class Program {
       detached: true,
     })
     this.#child.stderr!.pipe(this.#log, { end: false })
+    this.#child.stderr!.on('data', (text: Buffer) => {
+      this.#lastWords = (this.#lastWords + text.toString()).slice(-lastWordsLengthMax)
+    })
     this.#lines = createInterface({ input: this.#child.stdout! })[
       Symbol.asyncIterator
     ]() as AsyncIterableIterator<string>
     this.ended = new Promise((resolve) => {
-      this.#child.once('exit', (code, signal) => resolve(code ?? (signal ? 128 : 1)))
+      // Not `exit`: what it said last may still be on its way then.
+      this.#child.once('close', (code, signal) => resolve(code ?? (signal ? 128 : 1)))
       this.#child.once('error', () => resolve(127))
     })
   }
 
   get pid(): number {
     return this.#child.pid ?? -1
+  }
+
+  /** The last line on standard error: why it ended, when it ended by itself. */
+  get lastWords(): string {
+    return this.#lastWords.trimEnd().split('\n').at(-1) ?? ''
   }
 
   get isRunning(): boolean {

@@ -103,8 +103,10 @@ export class Stage {
     )
     this.#cliEnv['GODWIT_URL'] = `http://127.0.0.1:${this.#httpPort}`
     const line = await this.#hubProgram.nextLine()
-    if (line === undefined)
-      throw new Error(`the hub did not start; see ${join(this.directory, 'logs', 'hub.log')}`)
+    if (line === undefined) {
+      await this.#hubProgram.ended
+      throw new Error(`the hub did not start: ${this.#hubProgram.lastWords}`)
+    }
     const ready = JSON.parse(line) as { http: string; mqtt: string; setupLink?: string }
     if (!this.#client) {
       const { token } = await this.godwit<{ token: string }>(

@@ -22,4 +22,24 @@ export const auditNoun: Noun = (program, run) => {
         )
       }),
     )
+  audit
+    .command('export')
+    .description('everything, with what proves it, as JSON lines')
+    .requiredOption('--out <file>', 'must not exist')
+    .action(
+      run(async (shell, options: { out: string }) =>
+        (await import('../audit.ts')).exportAudit(shell, options),
+      ),
+    )
+  audit
+    .command('verify')
+    .description('prove an export: nothing missing, changed or reordered. Uses no network')
+    .argument('<file>')
+    .requiredOption('--root <file>', 'root document that you trust, best the first: 1.root.json')
+    .option('--fleet <name>', 'refuse the audit of any other fleet')
+    .action(
+      run(async (shell, file: string, options: { root: string; fleet?: string }) =>
+        (await import('../audit.ts')).verifyAudit(shell, file, options),
+      ),
+    )
 }

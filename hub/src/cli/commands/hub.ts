@@ -1,5 +1,6 @@
 import type { Noun } from '../command.ts'
 import type { InitOptions } from '../hub-init.ts'
+import type { HubKeysOptions, RotateKeysOptions } from '../hub-keys.ts'
 import type { RunOptions } from '../hub-run.ts'
 
 /** What these commands do is loaded when they run: no other command has to wait for a broker and a web server. */
@@ -15,8 +16,35 @@ export const hubNoun: Noun = (program, run) => {
       "where the offline keys go; move them to the publishers' machine",
       'godwit-keys',
     )
+    .option('--root <file>', 'a root signed elsewhere, around the keys of godwit hub keys')
+    .option('--targets <file>', 'the first targets, signed elsewhere')
     .option('--passphrase-file <file>', "read the offline keys' passphrase from a file")
     .action(run(async (shell, options: InitOptions) => (await import('../hub-init.ts')).init(shell, options)))
+  hub
+    .command('keys')
+    .description(
+      "make the hub's online keys, or find them; writes their public halves for whoever makes the root",
+    )
+    .option('--state <directory>', 'where the hub keeps everything', 'godwit-hub')
+    .option('--rotate', 'make keys that take over with the next root')
+    .option('--out <file>', 'where the public halves go', 'hub-public.json')
+    .action(
+      run(async (shell, options: HubKeysOptions) =>
+        (await import('../hub-keys.ts')).exportHubKeys(shell, options),
+      ),
+    )
+  hub
+    .command('rotate-keys')
+    .description(
+      'take over the keys of godwit hub keys --rotate, with the root that names them; the hub is stopped',
+    )
+    .requiredOption('--root <file>', 'the next root, signed')
+    .option('--config <file>', "the hub's configuration", 'godwit-hub/hub.yaml')
+    .action(
+      run(async (shell, options: RotateKeysOptions) =>
+        (await import('../hub-keys.ts')).rotateKeys(shell, options),
+      ),
+    )
   hub
     .command('run')
     .description('run the hub until SIGINT or SIGTERM')

@@ -1,22 +1,20 @@
 import type { Release } from '@godwit/protocol/release/release'
 import type { Noun } from '../command.ts'
 import { table } from '../output.ts'
-import type { KeyOptions, Listed, PublishOptions } from '../publish.ts'
+import type { Listed, PublishOptions, ReleaseOptions } from '../publish.ts'
+import { releaseOptions } from '../signer-options.ts'
 
 export const versionNoun: Noun = (program, run) => {
   const version = program.command('version').description('versions of a model')
-  version
-    .command('publish')
+  releaseOptions(version.command('publish'))
     .description('pack a bundle directory, upload it, sign it as a release')
     .argument(
       '<directory>',
       'holds model.onnx, golden.json, pipeline.json; optionally profile.json, README.md, bundle.yaml',
     )
     .argument('<model@version>', 'what it is published as')
-    .requiredOption('--key <file...>', 'key files of publishers, as many as the targets role asks for')
     .option('--note <text>', 'what is new')
     .option('--parent <version>', 'version that this one was made from')
-    .option('--passphrase-file <file>', "read the keys' passphrase from a file")
     .action(
       run(async (shell, directory: string, what: string, options: PublishOptions) =>
         (await import('../publish.ts')).publish(shell, directory, what, options),
@@ -60,19 +58,27 @@ export const versionNoun: Noun = (program, run) => {
       }),
     )
   version
-    .command('revoke')
+    .command('download')
+    .description('fetch a release with its files and trust metadata, for `godwit verify` without a network')
+    .argument('<model@version>')
+    .argument('<directory>', 'made anew; must not exist')
+    .action(
+      run(async (shell, what: string, directory: string) =>
+        (await import('../download.ts')).download(shell, what, directory),
+      ),
+    )
+  releaseOptions(version.command('revoke'))
     .description('stop listing a version: no device may install it from then on')
     .argument('<model>')
     .argument('<version>')
-    .requiredOption('--key <file...>', 'key files of publishers')
-    .option('--passphrase-file <file>', "read the keys' passphrase from a file")
     .action(
-      run(async (shell, model: string, name: string, options: KeyOptions) => {
+      run(async (shell, model: string, name: string, options: ReleaseOptions) => {
         const { revoke } = await import('../publish.ts')
-        const signed = await revoke(shell, model, name, options)
-        shell.out.print(
-          { model, version: name, listed: false, targets: signed },
-          () => `${model} ${name} is no longer listed (targets ${signed})`,
+        const { version: targets, prepared, document } = await revoke(shell, model, name, options)
+        shell.out.print({ model, version: name, listed: prepared !== undefined, targets, prepared }, () =>
+          prepared
+            ? `${document} without ${model} ${name} is written to ${prepared}, unsigned; nothing is revoked before it is signed and pushed`
+            : `${model} ${name} is no longer listed (${document})`,
         )
       }),
     )

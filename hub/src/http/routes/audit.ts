@@ -1,10 +1,13 @@
+import { Readable } from 'node:stream'
 import { toRfc3339 } from '@godwit/protocol/units'
 import Type from 'typebox'
+import { exportLines } from '../../trust/audit-export.ts'
 import { fromCursor, PageQuery, pageOf } from '../listing.ts'
 import type { RoutePlugin } from '../route-plugin.ts'
 
 /** Who did what, newest first. */
-export const auditRoutes: RoutePlugin = (app, { audit }) => {
+export const auditRoutes: RoutePlugin = (app, services) => {
+  const { audit } = services
   app.get(
     '/api/v1/audit',
     {
@@ -22,6 +25,25 @@ export const auditRoutes: RoutePlugin = (app, { audit }) => {
       const page = pageOf(rows, limit, ({ id }) => `${id}`)
       return { ...page, items: page.items.map((row) => ({ ...row, at: toRfc3339(row.at) })) }
     },
+  )
+
+  app.get(
+    '/api/v1/audit/export',
+    {
+      config: { access: 'viewer' },
+      schema: {
+        operationId: 'exportAudit',
+        tags: ['audit'],
+        summary: 'All of it as JSON lines, with the signed checkpoints and the roots to prove it by',
+        produces: ['application/jsonl'],
+      },
+    },
+    async (_, reply) =>
+      reply
+        .type('application/jsonl')
+        .header('cache-control', 'no-store')
+        .header('content-disposition', 'attachment; filename="audit.jsonl"')
+        .send(Readable.from(exportLines(services), { objectMode: false })),
   )
 
   app.get(

@@ -1,10 +1,12 @@
 import { releaseBytesMax, rootBytesMax, targetsBytesMax } from '@godwit/protocol/limits'
 import { Sha256Hex } from '@godwit/protocol/schema'
 import Type from 'typebox'
+import { teamPattern } from '../../trust/delegations.ts'
 import { whoOf } from '../authentication.ts'
 import { Refusal, refusalOf } from '../problem.ts'
 import type { App, RoutePlugin } from '../route-plugin.ts'
 
+const TeamParams = Type.Object({ team: Type.String({ pattern: teamPattern.source }) })
 const DigestParams = Type.Object({ hex: Sha256Hex })
 
 /** How a version comes in: blobs, then the release that names them, then the signed targets that list it. */
@@ -97,6 +99,56 @@ const rawRoutes: RoutePlugin = (app, { blobs, config, registry, repository }) =>
       const verdict = await repository.acceptTargets(bodyBytes(request.body), whoOf(request))
       if (!verdict.trusted) throw refusalOf(verdict)
       return verdict.value
+    },
+  )
+
+  app.get(
+    '/api/v1/metadata/teams/:team',
+    {
+      config: { access: 'viewer' },
+      schema: {
+        operationId: 'getTeamTargets',
+        tags: ['trust'],
+        summary: 'The current targets of a team, byte for byte',
+        params: TeamParams,
+      },
+    },
+    async ({ params: { team } }, reply) => {
+      const bytes = await repository.delegated(team)
+      if (!bytes) throw new Refusal('not-found', `no team ${team} has signed anything yet`)
+      return reply.type('application/json').header('cache-control', 'no-cache').send(Buffer.from(bytes))
+    },
+  )
+
+  app.put(
+    '/api/v1/metadata/teams/:team',
+    {
+      bodyLimit: targetsBytesMax,
+      config: { access: 'publisher' },
+      schema: {
+        operationId: 'putTeamTargets',
+        tags: ['trust'],
+        summary: 'The next targets of a team, signed by its keys',
+        params: TeamParams,
+      },
+    },
+    async (request) => {
+      const { team } = request.params
+      const verdict = await repository.acceptDelegated(team, bodyBytes(request.body), whoOf(request))
+      if (!verdict.trusted) throw refusalOf(verdict)
+      return verdict.value
+    },
+  )
+
+  app.get(
+    '/api/v1/metadata/root',
+    {
+      config: { access: 'viewer' },
+      schema: { operationId: 'getRoot', tags: ['trust'], summary: 'The current root, byte for byte' },
+    },
+    async (_, reply) => {
+      const root = (await repository.current()).findLast(({ role }) => role === 'root')!
+      return reply.type('application/json').header('cache-control', 'no-cache').send(Buffer.from(root.bytes))
     },
   )
 

@@ -74,6 +74,8 @@ export const statements = [
     updated_at bigint not null, primary key (device_id, slot, release_digest))`,
   `create table audit (id integer primary key autoincrement, at bigint not null, who text not null, action text not null,
     subject text not null, detail_json text not null, previous_hash text not null, hash text not null)`,
+  `create table audit_checkpoint (last_id bigint primary key, hash text not null, envelope text not null,
+    at bigint not null)`,
   `create table feed (id integer primary key autoincrement, at bigint not null, topic text not null, type text not null,
     data_json text not null)`,
   'create index feed_by_time on feed (at)',

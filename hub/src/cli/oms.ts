@@ -1,0 +1,67 @@
+import { existsSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { newEcKey } from '../oms/new-key.ts'
+import { insideOf, signBundle } from '../oms/sign.ts'
+import { verifyOmsBundle } from '../oms/verify.ts'
+import type { Shell } from './command.ts'
+import { CliError } from './exit.ts'
+import { passphraseFrom } from './keys.ts'
+import { cleaned } from './output.ts'
+import { readGiven } from './verify.ts'
+
+export type OmsSignOptions = { key: string; out?: string; ignore?: string[]; passphraseFile?: string }
+export type OmsVerifyOptions = {
+  key: string[]
+  signature: string
+  ignore?: string[]
+  ignoreUnsignedFiles?: boolean
+}
+
+export async function makeKey(
+  shell: Shell,
+  options: { out: string; passphraseFile?: string },
+): Promise<void> {
+  const { out } = options
+  const publicPath = `${out.replace(/\.pem$/, '')}.pub.pem`
+  for (const path of [out, publicPath]) {
+    if (existsSync(path))
+      throw new CliError('conflict', 'key_exists', `${path} exists already`, 'keys are never overwritten')
+  }
+  const ask = { purpose: `the signing key ${out}`, twice: true, tty: shell.tty }
+  const { privatePem, publicPem } = newEcKey(await passphraseFrom(options, shell.environment, ask))
+  writeFileSync(out, privatePem, { mode: 0o600, flag: 'wx' })
+  writeFileSync(publicPath, publicPem, { flag: 'wx' })
+  shell.out.print({ private: out, public: publicPath }, () => `${out} (encrypted)\n${publicPath}`)
+}
+
+export async function sign(shell: Shell, model: string, options: OmsSignOptions): Promise<void> {
+  const pem = Buffer.from(readGiven(options.key)).toString('utf8')
+  const signaturePath = options.out ?? `${resolve(model)}.sig`
+  const ask = { purpose: options.key, tty: shell.tty }
+  const isEncrypted = pem.includes('ENCRYPTED')
+  const signed = await signBundle(model, pem, {
+    signaturePath,
+    ...(options.ignore && { ignore: options.ignore }),
+    ...(isEncrypted && { passphrase: await passphraseFrom(options, shell.environment, ask) }),
+  })
+  writeFileSync(signaturePath, signed.bytes)
+  const { hint, root, files } = signed
+  shell.out.print(
+    { signature: signaturePath, hint, root, files },
+    () => `${signaturePath}: ${files} files, root ${root}, key ${hint}`,
+  )
+}
+
+export async function verify(shell: Shell, model: string, options: OmsVerifyOptions): Promise<void> {
+  const keys = options.key.map((path) => Buffer.from(readGiven(path)).toString('utf8'))
+  const verdict = await verifyOmsBundle(model, readGiven(options.signature), keys, {
+    ignore: [...(options.ignore ?? []), ...insideOf(model, options.signature)],
+    ignoreUnsignedFiles: options.ignoreUnsignedFiles === true,
+  })
+  if (!verdict.ok) throw new CliError('verification', verdict.because, cleaned(verdict.detail))
+  const { hint, root, files } = verdict.value
+  shell.out.print(
+    { verified: true, hint, root, files },
+    () => `${model} is as it was signed: ${files.length} files, root ${root}, key ${hint}`,
+  )
+}
