@@ -1,6 +1,6 @@
 // Installs and builds what is missing, so that `npm start` and `npm test` work on a fresh clone. Runs on any Node from
 // 20.19 on; everything it starts runs on the Node 24 that the lockfile brings.
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -16,12 +16,14 @@ export function prepare() {
   buildIfStale()
 }
 
-/** Runs a program of ours on the locked Node and ends this process with its exit code. */
+/** Runs a program of ours on the locked Node; this process lives as long as that one and ends as it did. */
 export function become(args) {
   const env = { ...process.env, PATH: `${join(modules, '.bin')}:${process.env.PATH ?? ''}` }
-  const outcome = spawnSync(nodeBinary(), args, { stdio: 'inherit', env, cwd: root })
-  if (outcome.signal) process.kill(process.pid, outcome.signal)
-  process.exit(outcome.status ?? 1)
+  const child = spawn(nodeBinary(), args, { stdio: 'inherit', env, cwd: root })
+  // A terminal tells the whole group, a supervisor only us: the child hears it in either case and tidies up.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+  child.once('error', (error) => fail(`cannot start ${nodeBinary()}: ${error.message}`))
+  child.once('exit', (code, signal) => process.exit(code ?? (signal ? 130 : 1)))
 }
 
 function nodeBinary() {

@@ -41,12 +41,17 @@ export class FleetInABox {
 
   static async open(): Promise<FleetInABox> {
     const box = new FleetInABox()
-    // Below the ports that systems hand out by themselves, and apart for tests that run beside each other.
-    const wanted = 10_000 + Math.floor(Math.random() * 10_000) * 2
-    await box.stage.startHub(await freePort(wanted), wanted + 1)
-    box.#observe = new Observer(box.stage.hub)
-    await box.stage.godwit('model', 'create', model)
-    return box
+    try {
+      // Below the ports that systems hand out by themselves, and apart for tests that run beside each other.
+      const wanted = 10_000 + Math.floor(Math.random() * 10_000) * 2
+      await box.stage.startHub(await freePort(wanted), wanted + 1)
+      box.#observe = new Observer(box.stage.hub)
+      await box.stage.godwit('model', 'create', model)
+      return box
+    } catch (error) {
+      await box.close()
+      throw error
+    }
   }
 
   get observe(): Observer {

@@ -60,12 +60,17 @@ const tell = (text: string) => {
 }
 const checks = new Checks(tell)
 
+/** The same Ctrl-C may come twice, from the terminal and from npm; one a second later is another. */
+const oneSignalMs = 1_000
+let askedAt: number | undefined
+
 /** Ctrl-C ends the story between two looks; a second one ends it here and now. */
 function onSignal(): void {
-  if (stopping.signal.aborted) {
+  if (askedAt !== undefined && performance.now() - askedAt > oneSignalMs) {
     stage.killAll()
     process.exit(130)
   }
+  askedAt ??= performance.now()
   stopping.abort(new Error('stopped'))
 }
 process.on('SIGINT', onSignal)

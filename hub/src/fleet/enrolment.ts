@@ -28,6 +28,8 @@ import type { Device } from './device.ts'
 export type JoinToken = {
   id: string
   labels: Record<string, string>
+  /** The only name it is good for. */
+  deviceId?: string
   usesMax: number
   uses: number
   createdAt: number
@@ -37,6 +39,7 @@ export type JoinToken = {
 
 export type EnrolmentRefusal =
   | 'unknown-token'
+  | 'other-name'
   | 'expired-token'
   | 'used-token'
   | 'revoked-device'
@@ -85,7 +88,10 @@ export function createEnrolment({ database, clock, feed, audit, repository, flee
     if (known) return again(known, request)
     const flaw = flawOfToken(token, now)
     if (flaw) return flaw
-    const id = request.deviceId ?? `device-${request.publicKey.slice(0, 12)}`
+    const id = request.deviceId ?? token.deviceId ?? `device-${request.publicKey.slice(0, 12)}`
+    if (token.deviceId !== undefined && id !== token.deviceId) {
+      return { because: 'other-name', detail: `this join token is for ${token.deviceId}, not for ${id}` }
+    }
     if (await deviceById(trx, id)) {
       return { because: 'id-taken', detail: `a device ${id} with another key is enrolled: choose another id` }
     }
@@ -110,6 +116,7 @@ export function createEnrolment({ database, clock, feed, audit, repository, flee
         uses: 0,
         createdAt,
         expiresAt: createdAt + expiresInMs,
+        ...(deviceId !== undefined && { deviceId }),
       }
       const secret = newSecret()
       const rootSha256 = sha256Hex(await repository.firstRoot())

@@ -20,13 +20,14 @@ export function deviceView(device: Device) {
   }
 }
 
-export function joinTokenView({ id, labels, usesMax, uses, createdAt, expiresAt, revokedAt }: JoinToken) {
+export function joinTokenView(token: JoinToken) {
+  const { createdAt, expiresAt, revokedAt, ...rest } = token
   const times = {
     createdAt: toRfc3339(createdAt),
     expiresAt: toRfc3339(expiresAt),
     ...optionalTimes({ revokedAt }),
   }
-  return { id, labels, usesMax, uses, ...times }
+  return { ...rest, ...times }
 }
 
 export function tokenView({ id, name, role, createdAt, expiresAt, revokedAt, lastUsedAt }: ApiToken) {

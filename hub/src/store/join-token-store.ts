@@ -10,6 +10,7 @@ export async function insertJoinToken(db: Db, token: JoinToken, hash: string): P
       id: token.id,
       hash,
       labels_json: JSON.stringify(token.labels),
+      device_id: token.deviceId ?? null,
       uses_max: token.usesMax,
       uses: token.uses,
       created_at: token.createdAt,
@@ -47,6 +48,7 @@ function toJoinToken(row: Selectable<Tables['join_token']>): JoinToken {
   return {
     id: row.id,
     labels: JSON.parse(row.labels_json),
+    ...(row.device_id !== null && { deviceId: row.device_id }),
     usesMax: row.uses_max,
     uses: row.uses,
     createdAt: row.created_at,

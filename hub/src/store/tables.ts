@@ -24,6 +24,8 @@ export interface Tables {
     id: string
     hash: string
     labels_json: string
+    /** The only name it is good for; null: any. */
+    device_id: string | null
     uses_max: number
     uses: number
     created_at: number

@@ -12,7 +12,10 @@ const access = () => box.hub.services.access
 test('a token opens with its role until it expires or is revoked', async () => {
   const short = await access().createToken({ name: 'ci', role: 'publisher', expiresInMs: 1_000 }, 'test')
   const long = await access().createToken({ name: 'ops', role: 'operator' }, 'test')
-  expect(await access().byToken(short.token)).toMatchObject({ role: 'publisher', who: `ci (token ${short.id.slice(-6)})` })
+  expect(await access().byToken(short.token)).toMatchObject({
+    role: 'publisher',
+    who: `ci (token ${short.id.slice(-6)})`,
+  })
   box.time.now += 1_000
   expect(await access().byToken(short.token)).toBeUndefined()
   expect(await access().byToken(long.token)).toMatchObject({ role: 'operator' })

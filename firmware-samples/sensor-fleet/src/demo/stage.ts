@@ -76,6 +76,18 @@ export class Stage {
       ...['--state', stateDir, '--fleet', this.fleet, '--keys', this.keyDirectory],
       ...['--passphrase-file', this.passphraseFile],
     )
+    for (let tries = 1; ; tries++) {
+      await this.#choosePorts(port, mqttPort, stateDir)
+      try {
+        return await this.runHub()
+      } catch (error) {
+        // Between our look at a port and the hub's own, somebody else may have taken it.
+        if (tries === 3 || !this.hubProgram.lastWords.includes('cannot-listen')) throw error
+      }
+    }
+  }
+
+  async #choosePorts(port: number | undefined, mqttPort: number, stateDir: string): Promise<void> {
     this.#httpPort = port ?? (await freePort(8080))
     this.#mqttPort = await freePort(this.#httpPort === mqttPort ? 0 : mqttPort)
     writeFileSync(
@@ -88,7 +100,6 @@ export class Stage {
         '',
       ].join('\n'),
     )
-    await this.runHub()
   }
 
   /** Starts the hub's process, also again after it was killed. */

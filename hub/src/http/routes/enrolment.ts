@@ -17,6 +17,7 @@ const slugOf: Record<EnrolmentRefusal, ProblemSlug> = {
   'revoked-device': 'forbidden',
   'bad-proof': 'signature-invalid',
   'id-taken': 'conflict',
+  'other-name': 'forbidden',
 }
 
 /** How devices come in. */

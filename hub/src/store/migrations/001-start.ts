@@ -9,7 +9,7 @@ export const statements = [
     expires_at bigint not null, used_at bigint)`,
   `create table browser_session (hash text primary key, who text not null, role text not null,
     created_at bigint not null, expires_at bigint not null)`,
-  `create table join_token (id text primary key, hash text not null unique, labels_json text not null,
+  `create table join_token (id text primary key, hash text not null unique, labels_json text not null, device_id text,
     uses_max integer not null, uses integer not null, created_at bigint not null, expires_at bigint not null,
     revoked_at bigint)`,
   `create table device (id text primary key, public_key text not null unique, labels_json text not null,
