@@ -53,15 +53,20 @@ export async function sign(shell: Shell, model: string, options: OmsSignOptions)
 }
 
 export async function verify(shell: Shell, model: string, options: OmsVerifyOptions): Promise<void> {
+  const { hint, root, files } = await proved(model, options)
+  shell.out.print(
+    { verified: true, hint, root, files },
+    () => `${model} is as it was signed: ${files.length} files, root ${root}, key ${hint}`,
+  )
+}
+
+/** @throws CliError with exit 6 and the refusal's own code when the directory is not what one of the keys signed */
+export async function proved(model: string, options: OmsVerifyOptions) {
   const keys = options.key.map((path) => Buffer.from(readGiven(path)).toString('utf8'))
   const verdict = await verifyOmsBundle(model, readGiven(options.signature), keys, {
     ignore: [...(options.ignore ?? []), ...insideOf(model, options.signature)],
     ignoreUnsignedFiles: options.ignoreUnsignedFiles === true,
   })
   if (!verdict.ok) throw new CliError('verification', verdict.because, cleaned(verdict.detail))
-  const { hint, root, files } = verdict.value
-  shell.out.print(
-    { verified: true, hint, root, files },
-    () => `${model} is as it was signed: ${files.length} files, root ${root}, key ${hint}`,
-  )
+  return verdict.value
 }

@@ -28,7 +28,13 @@ export type ReleaseOptions = SignerOptions & {
   /** Write the next targets unsigned instead of signing them here. */
   prepare?: string
 }
-export type PublishOptions = ReleaseOptions & { note?: string; parent?: string }
+export type PublishOptions = ReleaseOptions & {
+  note?: string
+  parent?: string
+  /** Public keys of an OpenSSF model signature that must have come with the directory. */
+  requireOms?: string[]
+  omsSignature?: string
+}
 /** `signedBy` is empty when the document was only prepared. */
 export type Signing = { document: string; version: number; signedBy: string[]; prepared?: string }
 
@@ -51,6 +57,7 @@ export async function publish(
   options: PublishOptions,
 ): Promise<void> {
   const { model, version } = versionOf(what)
+  await checkOms(directory, options)
   const hub = shell.hub()
   const known = await hub.get<{ versions: Listed[] }>(`/api/v1/models/${encodeURIComponent(model)}`)
   const existing = known.versions.find((v) => v.version === version)
@@ -97,6 +104,15 @@ export async function publish(
       ? `uploaded ${named}; ${signed.document} is written to ${prepared}, unsigned.\nNext: godwit sign ${prepared} --key KEY --out NAME.sig.json, then godwit trust assemble, then godwit trust push`
       : `released ${named}, signed by ${signedBy.length} key(s)`,
   )
+}
+
+/** Before anything else: what was changed since its makers signed it must not even be read as a model. */
+async function checkOms(directory: string, { requireOms, omsSignature }: PublishOptions): Promise<void> {
+  if (requireOms === undefined && omsSignature === undefined) return
+  if (requireOms === undefined || omsSignature === undefined)
+    throw new CliError('usage', 'oms_incomplete', '--require-oms and --oms-signature belong together')
+  const { proved } = await import('./oms.ts')
+  await proved(directory, { key: requireOms, signature: omsSignature })
 }
 
 /**

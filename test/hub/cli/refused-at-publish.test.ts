@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { exitCodes } from '@godwit/hub/cli/exit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -128,6 +129,30 @@ describe('godwit version publish', () => {
       expect(found.message).toContain('1')
     }
     expect(await known()).toEqual([before])
+  })
+
+  test('takes what its makers signed, and refuses what was changed since or signed by a stranger', async () => {
+    const { stage } = box
+    const at = (name: string) => join(box.directory, name)
+    const pass = ['--passphrase-file', stage.passphraseFile]
+    for (const name of ['makers', 'stranger'])
+      await stage.godwit('oms', 'key', '--out', at(`${name}.pem`), ...pass)
+    const args = box.publishArguments('2', { ...identityFiles, 'README.md': 'as its makers wrote it' })
+    const signature = at('2.sig')
+    await stage.godwit('oms', 'sign', args[2]!, '--key', at('makers.pem'), '--out', signature, ...pass)
+    const require = (who: string) => ['--require-oms', at(`${who}.pub.pem`), '--oms-signature', signature]
+
+    const stranger = await refused([...args, ...require('stranger')])
+    expect(stranger).toMatchObject({ code: exitCodes.verification, error: 'key_untrusted' })
+    writeFileSync(join(args[2]!, 'README.md'), 'as somebody else wrote it')
+    const changed = await refused([...args, ...require('makers')])
+    expect(changed).toMatchObject({ code: exitCodes.verification, error: 'digest_mismatch' })
+    expect(changed.message).toContain('README.md')
+    expect(await refused([...args, '--oms-signature', signature])).toMatchObject({ code: exitCodes.usage })
+
+    writeFileSync(join(args[2]!, 'README.md'), 'as its makers wrote it')
+    await stage.godwit(...args, ...require('makers'))
+    expect((await known()).map(({ version }) => version).sort()).toEqual(['1', '2'])
   })
 
   test('refuses a model that nobody has created, and arguments that are no version', async () => {

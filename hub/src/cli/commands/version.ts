@@ -15,6 +15,11 @@ export const versionNoun: Noun = (program, run) => {
     .argument('<model@version>', 'what it is published as')
     .option('--note <text>', 'what is new')
     .option('--parent <version>', 'version that this one was made from')
+    .option(
+      '--require-oms <key...>',
+      'refuse a directory that no holder of these EC keys has signed (OpenSSF model signing)',
+    )
+    .option('--oms-signature <file>', 'the .sig that came with it')
     .action(
       run(async (shell, directory: string, what: string, options: PublishOptions) =>
         (await import('../publish.ts')).publish(shell, directory, what, options),
