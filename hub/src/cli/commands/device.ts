@@ -35,7 +35,11 @@ export const deviceNoun: Noun = (program, run) => {
             ...(id === undefined ? {} : { deviceId: id }),
           })
           shell.out.note('On the device:')
-          shell.out.print(made, () => `godwit-agent run --state /var/lib/godwit-agent --join ${made.token}`)
+          shell.out.print(
+            made,
+            () =>
+              `godwit-agent run --state /var/lib/godwit-agent --join ${made.token} --slot default=jsonl:READINGS_FILE`,
+          )
         },
       ),
     )
