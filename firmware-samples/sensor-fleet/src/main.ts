@@ -86,8 +86,14 @@ try {
 }
 const wasStopped = stopping.signal.aborted
 if (failure !== undefined && !wasStopped) {
-  tell(`✖ ${(failure as Error).message}`)
-  if ((failure as Error).cause) tell(`  because: ${((failure as Error).cause as Error).message}`)
+  const { message, cause } = failure as Error
+  if (cause) tell(`  because: ${(cause as Error).message}`)
+  const ended = stage.ended()
+  checks.add(
+    'the story ran to its end',
+    false,
+    ended.length > 0 ? `${message}; ended meanwhile: ${ended.join(', ')}` : message,
+  )
 }
 if (checks.all.length > 0) printTable()
 const isTrue = failure === undefined && checks.allHeld

@@ -14,15 +14,29 @@ export type BlockLink = {
 }
 
 export type MqttSourceOptions = {
-  /** Blocks asked for at once. Each is a subscription, and a message of the hub's memory. */
+  /** Blocks asked for at once. Each is a message of the hub's memory. */
   windowBlocks: number
+  /** Blocks subscribed to beyond those: what a neighbour asks for fills our holes too. */
+  aheadBlocks: number
   /** Silence after which holes are asked for again. */
   silenceMs: number
   /** Askings in a row that brought nothing. */
   asksMax: number
 }
 
-export const mqttSourceDefaults: MqttSourceOptions = { windowBlocks: 16, silenceMs: 5_000, asksMax: 6 }
+/** 128 blocks ahead are 8 MiB; a subscription costs the broker about as much as a topic is long. */
+export const mqttSourceDefaults: MqttSourceOptions = {
+  windowBlocks: 16,
+  aheadBlocks: 128,
+  silenceMs: 5_000,
+  asksMax: 6,
+}
+
+type Fetch = {
+  file: { sha256: string; blockBytes: number }
+  take: (block: Wanted, bytes: Uint8Array) => Promise<boolean>
+  signal: AbortSignal
+}
 
 /**
  * Blocks over MQTT: each on the topic of its own digest, published once for all devices that asked within a moment.
@@ -32,16 +46,10 @@ export function mqttSource(link: BlockLink, options: MqttSourceOptions = mqttSou
   return {
     name: 'mqtt',
     async fetch(file, wanted, take, signal) {
-      for (let at = 0; at < wanted.length; at += options.windowBlocks) {
+      for (let at = 0; at < wanted.length; at += options.aheadBlocks) {
         if (!link.isUp) return { end: 'retryable', code: 'link_lost', detail: 'mqtt: not connected' }
-        const end = await fetchWindow(
-          link,
-          options,
-          file,
-          wanted.slice(at, at + options.windowBlocks),
-          take,
-          signal,
-        )
+        const stretch = wanted.slice(at, at + options.aheadBlocks)
+        const end = await fetchStretch(link, options, stretch, { file, take, signal })
         if (end.end !== 'complete') return end
       }
       return { end: 'complete' }
@@ -49,13 +57,12 @@ export function mqttSource(link: BlockLink, options: MqttSourceOptions = mqttSou
   }
 }
 
-async function fetchWindow(
+/** Subscribes to a whole stretch of blocks, and asks for those that nobody else makes the hub publish. */
+async function fetchStretch(
   link: BlockLink,
   options: MqttSourceOptions,
-  file: { sha256: string; blockBytes: number },
   blocks: readonly Wanted[],
-  take: (block: Wanted, bytes: Uint8Array) => Promise<boolean>,
-  signal: AbortSignal,
+  { file, take, signal }: Fetch,
 ): Promise<SourceEnd> {
   const holes = new Map(blocks.map((block) => [block.index, block]))
   const arrived: [string, Uint8Array][] = []
@@ -78,12 +85,14 @@ async function fetchWindow(
   try {
     await link.subscribe(topics)
     for (let asks = 0; holes.size > 0 && asks < options.asksMax; asks++) {
+      const asked = [...holes.values()].slice(0, options.windowBlocks)
       await link.request({
         blob: file.sha256,
         blockBytes: file.blockBytes,
-        blocks: [...holes.values()].map(({ index, sha256 }) => ({ index, sha256 })),
+        blocks: asked.map(({ index, sha256 }) => ({ index, sha256 })),
       })
-      for (;;) {
+      // Until what was asked for is here; whatever else arrives in the meantime is one hole less to ask for.
+      while (asked.some(({ index }) => holes.has(index))) {
         if (arrived.length === 0 && !refusal && !signal.aborted)
           await new Promise<void>((resolve) => {
             // A wrong block is no silence: ask again soon.
@@ -107,28 +116,17 @@ async function fetchWindow(
         for (const block of [...holes.values()].filter(({ sha256 }) => sha256 === next[0])) {
           if (await take(block, next[1])) {
             holes.delete(block.index)
-            asks = 0
+            asks = -1
           } else {
             wrong++
             justWrong = true
           }
         }
-        if (holes.size === 0) break
+        if (wrong >= options.asksMax) return wrongBlocks(wrong)
       }
-      if (wrong >= options.asksMax)
-        return {
-          end: 'retryable',
-          code: 'integrity',
-          detail: `mqtt: ${wrong} blocks came with the wrong digest`,
-        }
     }
     if (holes.size === 0) return { end: 'complete' }
-    if (wrong > 0)
-      return {
-        end: 'retryable',
-        code: 'integrity',
-        detail: `mqtt: ${wrong} blocks came with the wrong digest`,
-      }
+    if (wrong > 0) return wrongBlocks(wrong)
     return {
       end: 'retryable',
       code: 'slow_source',
@@ -143,4 +141,8 @@ async function fetchWindow(
     signal.removeEventListener('abort', onAbort)
     await link.unsubscribe(topics).catch(() => {})
   }
+}
+
+function wrongBlocks(count: number): SourceEnd {
+  return { end: 'retryable', code: 'integrity', detail: `mqtt: ${count} blocks came with the wrong digest` }
 }

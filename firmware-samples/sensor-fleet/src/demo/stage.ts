@@ -199,6 +199,15 @@ export class Stage {
     await Promise.all(this.devices.map((device) => device.link.close()))
   }
 
+  /** Names of the processes that were started and do not run any more. */
+  ended(): string[] {
+    const programs = [
+      ...(this.#hubProgram ? [this.#hubProgram] : []),
+      ...this.devices.map((device) => device.program),
+    ]
+    return programs.filter((program) => !program.isRunning).map((program) => program.name)
+  }
+
   /** For the moment when there is no time left to ask. */
   killAll(): void {
     for (const device of this.devices) device.program.killGroup()
