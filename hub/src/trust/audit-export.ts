@@ -1,21 +1,23 @@
 import { toRfc3339 } from '@godwit/protocol/units'
 import type { Services } from '../services.ts'
-import { auditAfter, checkpointsBetween, lastAuditEntry } from '../store/audit-store.ts'
+import { auditAfter, checkpointsBetween } from '../store/audit-store.ts'
 
 export const exportFormat = 'godwit-audit/1'
 
 /**
  * The whole audit as JSON lines: a header, every root, each entry, each checkpoint right behind the entry it is
- * about, and an end that says how many there were. Root documents are text, so that their bytes survive.
+ * about, and an end that says how many there were. Root documents are text, so that their bytes survive. The last entry
+ * is signed for before it leaves, so that what somebody takes off the end shows.
  */
 export async function* exportLines({
+  audit,
   database: { db },
   repository,
   config: { fleet },
   clock,
-}: Pick<Services, 'database' | 'repository' | 'config' | 'clock'>): AsyncGenerator<string> {
+}: Pick<Services, 'audit' | 'database' | 'repository' | 'config' | 'clock'>): AsyncGenerator<string> {
   // The end first, the roots after it: every root that an entry speaks of is then among them.
-  const end = (await lastAuditEntry(db))?.id ?? 0
+  const { id: end } = await audit.checkpointNow()
   const line = (value: object) => `${JSON.stringify(value)}\n`
   yield line({ format: exportFormat, fleet, exportedAt: toRfc3339(clock()) })
   for (const { role, bytes } of await repository.current())

@@ -7,7 +7,7 @@ import { ed25519Only } from '@godwit/protocol/trust/key'
 import { openMetadata, own, type Root } from '@godwit/protocol/trust/metadata'
 import Type, { type Static } from 'typebox'
 import { beginning, type ChainEnd, type ChainFlaw, flawOfNext } from './audit-chain.ts'
-import { type AuditCheckpoint, auditCheckpoint, checkpointEveryEntries } from './audit-checkpoint.ts'
+import { type AuditCheckpoint, auditCheckpoint } from './audit-checkpoint.ts'
 import { exportFormat } from './audit-export.ts'
 
 export type ProofRefusal =
@@ -19,16 +19,15 @@ export type ProofRefusal =
   | 'checkpoint_wrong_fleet'
   | 'checkpoint_mismatch'
   | 'checkpoint_missing'
+  | 'earlier_export_differs'
 
 export type AuditProof = {
   fleet: string
   exportedAt: string
   entries: number
   checkpoints: number
-  /** The newest checkpoint: everything up to `id` is proved. */
+  /** The last entry, and when the hub signed for it: what it did later is in no export of that time. */
   provedUpTo: { id: number; hash: string; signedAt: number }
-  /** Entries behind it: their chain is whole, but whoever held the hub's database could have written another. */
-  uncovered: number
 }
 export type ProofVerdict<T> = { proved: true; value: T } | ProofRefused
 export type ProofRefused = { proved: false; because: ProofRefusal; detail: string }
@@ -81,18 +80,23 @@ export class AuditReader {
   #entries = 0
   #checkpoints = 0
   #end: Static<typeof End> | undefined
+  readonly #earlier: ChainEnd | undefined
 
-  private constructor(pinned: Root, bytes: Uint8Array) {
+  private constructor(pinned: Root, bytes: Uint8Array, earlier?: ChainEnd) {
+    this.#earlier = earlier
     this.#roots.set(pinned.version, { root: pinned, bytes })
     this.#newestRoot = pinned
     this.#inForce = pinned.version
   }
 
-  /** @param pinnedRoot best the fleet's first: an earlier checkpoint may be signed by a director that a later one left out */
-  static open(pinnedRoot: Uint8Array): ProofVerdict<AuditReader> {
+  /**
+   * @param pinnedRoot best the fleet's first: an earlier checkpoint may be signed by a director that a later one left out
+   * @param earlier where an export that was proved before ended: this one must go on from there
+   */
+  static open(pinnedRoot: Uint8Array, earlier?: ChainEnd): ProofVerdict<AuditReader> {
     const root = checkInitialRoot(pinnedRoot, ed25519Only)
     if (!root.trusted) return fail('root_untrusted', root.detail)
-    return { proved: true, value: new AuditReader(root.value, pinnedRoot) }
+    return { proved: true, value: new AuditReader(root.value, pinnedRoot, earlier) }
   }
 
   /** Takes the next line; answers what is wrong with it. */
@@ -127,12 +131,15 @@ export class AuditReader {
     const { fleet, exportedAt } = this.#header
     if (!this.#covered) return fail('checkpoint_missing', `no checkpoint covers any of ${entries} entries`)
     const { lastId, hash, at } = this.#covered
-    const uncovered = this.#last.id - lastId
-    // A hub signs before there are so many: the ones in between were taken out.
-    if (uncovered >= checkpointEveryEntries)
-      return fail('checkpoint_missing', `${uncovered} entries behind the last checkpoint, at ${lastId}`)
+    // A hub signs for the last entry before an export leaves it: what lies behind was cut off, or added.
+    if (this.#last.id !== lastId)
+      return fail('checkpoint_missing', `the export ends at entry ${this.#last.id}, signed for is ${lastId}`)
+    if (this.#earlier && this.#earlier.id > lastId) {
+      const detail = `the earlier export went to entry ${this.#earlier.id}, this one ends at ${lastId}`
+      return fail('earlier_export_differs', detail)
+    }
     const provedUpTo = { id: lastId, hash, signedAt: at }
-    return { proved: true, value: { fleet, exportedAt, entries, checkpoints, provedUpTo, uncovered } }
+    return { proved: true, value: { fleet, exportedAt, entries, checkpoints, provedUpTo } }
   }
 
   #takeRoot(bytes: Uint8Array): ProofRefused | undefined {
@@ -156,6 +163,8 @@ export class AuditReader {
   #takeEntry(entry: Static<typeof Entry>): ProofRefused | undefined {
     const flaw = flawOfNext(this.#last, entry)
     if (flaw) return fail(flaw.because, flaw.detail)
+    if (entry.id === this.#earlier?.id && entry.hash !== this.#earlier.hash)
+      return fail('earlier_export_differs', `entry ${entry.id} is not the one that the earlier export held`)
     this.#last = { id: entry.id, hash: entry.hash }
     this.#entries++
     // From here on only the new root's director counts: a key that it left out may be in other hands.

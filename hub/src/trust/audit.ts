@@ -37,6 +37,8 @@ export type Audit = {
   verifyChain(): Promise<number | undefined>
   /** Signs a checkpoint when entries have waited for one long enough. Answers whether it did. */
   checkpointIfDue(now: number): Promise<boolean>
+  /** Signs where the chain ends now, if that is not signed yet: what leaves this hub is covered to its last entry. */
+  checkpointNow(): Promise<ChainEnd>
 }
 
 type Signing = { fleet: string; directorSeed: Uint8Array }
@@ -53,13 +55,10 @@ export function createAudit(
   }
 
   return {
-    async append(on, { who, action, subject, detail = {} }) {
-      const previous = (await lastAuditEntry(on)) ?? beginning
+    async append(on, deed) {
       const at = clock()
-      const described = { id: previous.id + 1, at, who, action, subject, detail: JSON.stringify(detail) }
-      const linked = { ...described, previousHash: previous.hash }
-      const entry = { ...linked, hash: hashOfEntry(linked) }
-      await insertAudit(on, entry)
+      const { who, action, subject } = deed
+      const entry = await appendEntry(on, deed, at)
       if (entry.id - (await lastCheckpointId(on)) >= checkpointEveryEntries) await checkpoint(on, entry, at)
       await feed.append(on, { topic: 'fleet', type: 'audit.entry', data: { at, who, action, subject } })
     },
@@ -77,7 +76,28 @@ export function createAudit(
         await checkpoint(trx, (await lastAuditEntry(trx))!, now)
         return true
       }),
+
+    checkpointNow: () =>
+      transaction(async (trx) => {
+        const end = (await lastAuditEntry(trx)) ?? beginning
+        if (end.id > (await lastCheckpointId(trx))) await checkpoint(trx, end, clock())
+        return end
+      }),
   }
+}
+
+/** The entry alone, for the deeds that make a hub: nobody listens yet, and nothing is signed yet. */
+export async function appendEntry(
+  on: Db,
+  { who, action, subject, detail = {} }: AuditEntry,
+  at: number,
+): Promise<ChainedEntry> {
+  const previous = (await lastAuditEntry(on)) ?? beginning
+  const described = { id: previous.id + 1, at, who, action, subject, detail: JSON.stringify(detail) }
+  const linked = { ...described, previousHash: previous.hash }
+  const entry = { ...linked, hash: hashOfEntry(linked) }
+  await insertAudit(on, entry)
+  return entry
 }
 
 /** Compares with the checkpoints as they are stored; that they are signed is for `audit verify` to prove. */

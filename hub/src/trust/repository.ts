@@ -1,5 +1,6 @@
 import { Fault } from '@godwit/protocol/fault'
 import { rootBytesMax } from '@godwit/protocol/limits'
+import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { targetPathOf } from '@godwit/protocol/release/release'
 import { checkFresh, checkInitialRoot, checkNextRoot } from '@godwit/protocol/trust/checks'
 import {
@@ -28,7 +29,7 @@ import {
   type StoredMetadata,
 } from '../store/metadata-store.ts'
 import { everyVersion, markDelisted, markListed } from '../store/registry-store.ts'
-import type { Audit } from './audit.ts'
+import { type Audit, appendEntry } from './audit.ts'
 import { isTeamName, pathsListedBy, type Signatory, signatoryOf, stillSigned } from './delegations.ts'
 import { type HubKeys, onlineRoles, publicHubKeys } from './hub-keys.ts'
 import { signedSnapshot, signedTimestamp } from './online-metadata.ts'
@@ -96,6 +97,14 @@ export async function initialiseRepository(
     await insertMetadata(trx, { role: 'root', version: root.value.version, bytes: first.root }, now)
     await insertMetadata(trx, { role: 'targets', version, bytes: first.targets }, now)
     await signOnline(trx, ['snapshot', 'timestamp'], signing, now)
+    const taken = (action: string, subject: number, bytes: Uint8Array) =>
+      appendEntry(
+        trx,
+        { who: 'hub', action, subject: `${subject}`, detail: { sha256: sha256Hex(bytes) } },
+        now,
+      )
+    await taken('root.accept', root.value.version, first.root)
+    await taken('targets.accept', version, first.targets)
   })
   return root
 }
@@ -127,7 +136,8 @@ export async function openRepository(around: Around): Promise<Repository> {
       await insertMetadata(trx, { role, version, bytes }, now)
       await relist(trx, uploaded, now)
       await signOnline(trx, ['snapshot', 'timestamp'], around, now)
-      const detail = { releases: Object.keys(targets).length, ...(role !== 'targets' && { role }) }
+      const sha256 = sha256Hex(bytes)
+      const detail = { sha256, releases: Object.keys(targets).length, ...(role !== 'targets' && { role }) }
       await audit.append(trx, { who, action: 'targets.accept', subject: `${version}`, detail })
       return offered
     })
@@ -208,7 +218,8 @@ export async function storeNextRoot(
     await insertMetadata(trx, { role: 'root', version, bytes }, now)
     const mustBeSignedAgain = await relist(trx, await everyVersion(trx), now)
     await signOnline(trx, ['snapshot', 'timestamp'], around, now)
-    await around.audit.append(trx, { who, action: 'root.accept', subject: `${version}` })
+    const detail = { sha256: sha256Hex(bytes) }
+    await around.audit.append(trx, { who, action: 'root.accept', subject: `${version}`, detail })
     return accept(mustBeSignedAgain.length > 0 ? { version, mustBeSignedAgain } : { version })
   })
 }

@@ -1,6 +1,7 @@
 import { defaultProbation, type SlotGoal } from '@godwit/protocol/messages/directive'
 import { parseJoinToken } from '@godwit/protocol/messages/enrolment'
 import type { Report, SlotReport } from '@godwit/protocol/messages/report'
+import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { encodeEnvelope, signDocument } from '@godwit/protocol/trust/envelope'
 import { keyOfSeed } from '@godwit/protocol/trust/key'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -109,7 +110,14 @@ test('accepted targets and roots', async () => {
   const { repository, audit } = box.hub.services
   await repository.acceptTargets(signedTargets(2, targetOf(bundle)), 'ana')
   await repository.acceptRoot(signedRoot(rootDocument(box.hubKeys, { version: 2 })), 'bea')
-  expect(await entries('targets.accept')).toMatchObject([{ who: 'ana', subject: '2' }])
-  expect(await entries('root.accept')).toMatchObject([{ who: 'bea', subject: '2' }])
+  const sha256 = expect.stringMatching(/^[0-9a-f]{64}$/)
+  expect(await entries('targets.accept')).toMatchObject([
+    { who: 'hub', subject: '1', detail: { sha256 } },
+    { who: 'ana', subject: '2', detail: { sha256 } },
+  ])
+  expect(await entries('root.accept')).toMatchObject([
+    { who: 'hub', subject: '1', detail: { sha256: sha256Hex(await repository.firstRoot()) } },
+    { who: 'bea', subject: '2', detail: { sha256 } },
+  ])
   expect(await audit.verifyChain()).toBeUndefined()
 })

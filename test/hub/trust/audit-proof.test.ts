@@ -1,5 +1,5 @@
 import { hashOfEntry } from '@godwit/hub/trust/audit-chain'
-import { checkpointEveryEntries, signedCheckpoint } from '@godwit/hub/trust/audit-checkpoint'
+import { signedCheckpoint } from '@godwit/hub/trust/audit-checkpoint'
 import { exportLines } from '@godwit/hub/trust/audit-export'
 import { type AuditProof, AuditReader, type ProofVerdict } from '@godwit/hub/trust/audit-proof'
 import { newHubKeys } from '@godwit/hub/trust/hub-keys'
@@ -12,6 +12,8 @@ type Line = any
 
 let box: Box
 let root: Uint8Array
+/** Entries that a new hub begins with; those of the tests are counted from there. */
+let base: number
 const append = (subject: string, action = 'test.do', on = box) => {
   const { audit, database } = on.hub.services
   return database.transaction((trx) =>
@@ -20,9 +22,10 @@ const append = (subject: string, action = 'test.do', on = box) => {
 }
 const checkpoint = (on = box) => on.hub.services.audit.checkpointIfDue(on.time.now + 1e9)
 
-/** Five entries with checkpoints at 2 and 4, and one entry behind them. */
+/** Five entries with checkpoints at 2 and 4; the export adds the one at 5. */
 beforeEach(async () => {
   box = await newHub()
+  base = (await box.hub.services.audit.before(undefined, 100)).length
   root = await box.hub.services.repository.firstRoot()
   for (const subject of ['a', 'b']) await append(subject)
   await checkpoint()
@@ -48,9 +51,9 @@ function prove(lines: readonly Line[], pinned = root): ProofVerdict<AuditProof> 
   return reader.value.finish()
 }
 
-const entryAt = (lines: Line[], id: number) => lines.findIndex(({ entry }) => entry?.id === id)
+const entryAt = (lines: Line[], id: number) => lines.findIndex(({ entry }) => entry?.id === base + id)
 const checkpointAt = (lines: Line[], id: number) =>
-  lines.findIndex(({ checkpoint: found }) => found?.signed.lastId === id)
+  lines.findIndex(({ checkpoint: found }) => found?.signed.lastId === base + id)
 
 /** What a forger does who knows the format: the end says what is there. */
 function endFitting(lines: Line[]): Line[] {
@@ -70,10 +73,58 @@ function rechained(lines: Line[]): Line[] {
   })
 }
 
-test('an untouched export is proved up to its last checkpoint, and its tail named', async () => {
+test('an untouched export is proved to its last entry, which was signed for as it left', async () => {
+  const provedUpTo = { id: base + 5, signedAt: box.time.now }
   expect(prove(await exported())).toMatchObject({
     proved: true,
-    value: { fleet: 'test-fleet', entries: 5, checkpoints: 2, provedUpTo: { id: 4 }, uncovered: 1 },
+    value: { fleet: 'test-fleet', entries: base + 5, checkpoints: 3, provedUpTo },
+  })
+})
+
+describe('an export of an earlier day', () => {
+  const proveSince = (lines: readonly Line[], earlier: AuditProof['provedUpTo']) => {
+    const reader = AuditReader.open(root, earlier)
+    if (!reader.proved) return reader
+    for (const line of lines) {
+      const refused = reader.value.line(JSON.stringify(line))
+      if (refused) return refused
+    }
+    return reader.value.finish()
+  }
+  const proved = async () => {
+    const verdict = prove(await exported())
+    if (!verdict.proved) throw new Error(verdict.detail)
+    return verdict.value.provedUpTo
+  }
+
+  test('is the beginning of every later one', async () => {
+    const earlier = await proved()
+    await append('f')
+    expect(proveSince(await exported(), earlier)).toMatchObject({ proved: true })
+  })
+
+  test('shows that a hub with its own director key wrote its past anew', async () => {
+    const earlier = await proved()
+    const { db } = box.hub.services.database
+    await db
+      .deleteFrom('audit')
+      .where('id', '>', base + 3)
+      .execute()
+    await db
+      .deleteFrom('audit_checkpoint')
+      .where('last_id', '>', base + 3)
+      .execute()
+    for (const subject of ['other d', 'other e', 'f']) await append(subject)
+    const rewritten = await exported()
+    expect(prove(rewritten)).toMatchObject({ proved: true })
+    expect(proveSince(rewritten, earlier)).toMatchObject({ because: 'earlier_export_differs' })
+  })
+
+  test('shows that a later one ends too soon', async () => {
+    const earlier = await proved()
+    const lines = await exported()
+    const cut = lines.slice(0, checkpointAt(lines, 4) + 1)
+    expect(proveSince(endFitting(cut), earlier)).toMatchObject({ because: 'earlier_export_differs' })
   })
 })
 
@@ -81,7 +132,7 @@ test('a root that the audit tells of takes over, through the old keys', async ()
   const second = rootDocument(box.hubKeys, { version: 2 })
   await box.hub.services.repository.acceptRoot(signedRoot(second), 'ana')
   await checkpoint()
-  expect(prove(await exported())).toMatchObject({ proved: true, value: { provedUpTo: { id: 6 } } })
+  expect(prove(await exported())).toMatchObject({ proved: true, value: { provedUpTo: { id: base + 6 } } })
 })
 
 describe('tampering with entries', () => {
@@ -108,7 +159,7 @@ describe('tampering with entries', () => {
       'a removed entry, the rest renumbered',
       (l) => {
         const rest = l.toSpliced(entryAt(l, 3), 1)
-        for (const { entry } of rest) if (entry?.id > 3) entry.id--
+        for (const { entry } of rest) if (entry?.id > base + 3) entry.id--
         return endFitting(rest)
       },
     ],
@@ -126,8 +177,8 @@ describe('tampering with entries', () => {
       (l) => {
         const [at, next] = [entryAt(l, 3), entryAt(l, 4)]
         const swapped = l
-          .with(at, { entry: { ...l[next].entry, id: 3 } })
-          .with(next, { entry: { ...l[at].entry, id: 4 } })
+          .with(at, { entry: { ...l[next].entry, id: base + 3 } })
+          .with(next, { entry: { ...l[at].entry, id: base + 4 } })
         for (const { entry } of swapped) if (entry) entry.hash = hashOfEntry(entry)
         return swapped
       },
@@ -149,13 +200,13 @@ describe('tampering with entries', () => {
     [
       'entry_missing',
       'a truncated tail with its checkpoint left',
-      (l) => endFitting(l.filter(({ entry }) => !(entry?.id >= 4))),
+      (l) => endFitting(l.filter(({ entry }) => !(entry?.id >= base + 4))),
     ],
     ['export_incomplete', 'lines cut off the end', (l) => l.slice(0, entryAt(l, 5))],
     [
       'export_incomplete',
       'the last entry gone, and the end not mended',
-      (l) => l.toSpliced(entryAt(l, 5), 1),
+      (l) => l.toSpliced(entryAt(l, 5), 2),
     ],
     ['export_malformed', 'lines after the end', (l) => [...l, l.at(-1)]],
     [
@@ -172,17 +223,22 @@ describe('tampering with entries', () => {
     expect(prove(tamper(structuredClone(lines)))).toMatchObject({ proved: false, because })
   })
 
-  test('entries behind the last checkpoint can be taken off unseen, and are not said to be proved', async () => {
+  test('checkpoint_missing: the last entry and its checkpoint taken off, and the end mended', async () => {
     const lines = await exported()
-    const cut = endFitting(lines.toSpliced(entryAt(lines, 5), 1))
-    expect(prove(cut)).toMatchObject({ proved: true, value: { provedUpTo: { id: 4 }, uncovered: 0 } })
+    const cut = endFitting(lines.slice(0, entryAt(lines, 5)))
+    expect(prove(cut)).toMatchObject({ proved: true, value: { provedUpTo: { id: base + 4 } } })
+    const behind = endFitting(lines.filter((_, i) => i !== checkpointAt(lines, 5)))
+    expect(prove(behind)).toMatchObject({ because: 'checkpoint_missing' })
   })
 })
 
 describe('tampering with checkpoints', () => {
   const signedAt = (lines: Line[], id: number, change: object, seed: Uint8Array) => {
     const { hash } = lines[entryAt(lines, id)].entry
-    const checkpoint = signedCheckpoint({ fleet: 'test-fleet', lastId: id, hash, at: 1, ...change }, seed)
+    const checkpoint = signedCheckpoint(
+      { fleet: 'test-fleet', lastId: base + id, hash, at: 1, ...change },
+      seed,
+    )
     return lines.with(checkpointAt(lines, id), { checkpoint })
   }
 
@@ -230,12 +286,13 @@ describe('tampering with checkpoints', () => {
     expect(prove(bare)).toMatchObject({ because: 'checkpoint_missing' })
   })
 
-  test('the late ones taken out, behind which there are too many entries', async () => {
-    for (let i = 6; i <= checkpointEveryEntries + 4; i++) await append(`${i}`)
+  test('the last one taken out', async () => {
+    for (let i = 0; i < 3; i++) await append(`${i}`)
     const lines = await exported()
-    expect(prove(lines)).toMatchObject({ proved: true, value: { uncovered: 0 } })
-    const last = checkpointAt(lines, checkpointEveryEntries + 4)
-    expect(prove(endFitting(lines.toSpliced(last, 1)))).toMatchObject({ because: 'checkpoint_missing' })
+    expect(prove(lines)).toMatchObject({ proved: true })
+    expect(prove(endFitting(lines.toSpliced(checkpointAt(lines, 8), 1)))).toMatchObject({
+      because: 'checkpoint_missing',
+    })
   })
 })
 

@@ -37,8 +37,9 @@ export const auditNoun: Noun = (program, run) => {
     .argument('<file>')
     .requiredOption('--root <file>', 'root document that you trust, best the first: 1.root.json')
     .option('--fleet <name>', 'refuse the audit of any other fleet')
+    .option('--since <file>', 'an export of an earlier day: this one must go on from where that ended')
     .action(
-      run(async (shell, file: string, options: { root: string; fleet?: string }) =>
+      run(async (shell, file: string, options: { root: string; fleet?: string; since?: string }) =>
         (await import('../audit.ts')).verifyAudit(shell, file, options),
       ),
     )
