@@ -48,7 +48,10 @@ async function fetchRelease(
   directory: string,
 ): Promise<string> {
   const path = `/api/v1/models/${encodeURIComponent(model)}/versions/${encodeURIComponent(version)}`
-  const { releaseDigest } = await hub.get<{ releaseDigest: string }>(path)
+  const { releaseDigest, signatures } = await hub.get<{
+    releaseDigest: string
+    signatures: { sha256: string; hint: string }[]
+  }>(path)
   const bytes = await hub.bytes(`/blobs/sha256/${releaseDigest}`)
   const parsed = parseStrict(bytes)
   // Its schema bounds the paths, and they become file names here.
@@ -68,6 +71,12 @@ async function fetchRelease(
       hashed(name, sha256),
       createWriteStream(file, { flags: 'wx' }),
     )
+  }
+  if (signatures.length > 0) await mkdir(join(directory, layout.signatures))
+  for (const { sha256, hint } of signatures) {
+    // The hint is what the signer wrote: any text. Ours and model_signing's are digests.
+    const name = `${/^[0-9a-f]{16,64}$/.test(hint) ? hint.slice(0, 16) : 'other'}-${sha256.slice(0, 8)}.sig`
+    await writeFile(join(directory, layout.signatures, name), await hub.bytes(`/blobs/sha256/${sha256}`))
   }
   return releaseDigest
 }

@@ -1,9 +1,12 @@
+import type { KeyObject } from 'node:crypto'
 import { existsSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { ecPrivateKey } from '../oms/ec-key.ts'
 import { newEcKey } from '../oms/new-key.ts'
 import { insideOf, signBundle } from '../oms/sign.ts'
 import { verifyOmsBundle } from '../oms/verify.ts'
 import type { Shell } from './command.ts'
+import { versionOf } from './commands/device.ts'
 import { CliError } from './exit.ts'
 import { passphraseFrom } from './keys.ts'
 import { cleaned } from './output.ts'
@@ -34,15 +37,25 @@ export async function makeKey(
   shell.out.print({ private: out, public: publicPath }, () => `${out} (encrypted)\n${publicPath}`)
 }
 
+/** Asks for the passphrase only where the file needs one. */
+export async function openKey(
+  shell: Shell,
+  path: string,
+  options: { passphraseFile?: string },
+): Promise<KeyObject> {
+  const pem = Buffer.from(readGiven(path)).toString('utf8')
+  const ask = { purpose: path, tty: shell.tty }
+  return ecPrivateKey(
+    pem,
+    pem.includes('ENCRYPTED') ? await passphraseFrom(options, shell.environment, ask) : undefined,
+  )
+}
+
 export async function sign(shell: Shell, model: string, options: OmsSignOptions): Promise<void> {
-  const pem = Buffer.from(readGiven(options.key)).toString('utf8')
   const signaturePath = options.out ?? `${resolve(model)}.sig`
-  const ask = { purpose: options.key, tty: shell.tty }
-  const isEncrypted = pem.includes('ENCRYPTED')
-  const signed = await signBundle(model, pem, {
+  const signed = await signBundle(model, await openKey(shell, options.key, options), {
     signaturePath,
     ...(options.ignore && { ignore: options.ignore }),
-    ...(isEncrypted && { passphrase: await passphraseFrom(options, shell.environment, ask) }),
   })
   writeFileSync(signaturePath, signed.bytes)
   const { hint, root, files } = signed
@@ -69,4 +82,15 @@ export async function proved(model: string, options: OmsVerifyOptions) {
   })
   if (!verdict.ok) throw new CliError('verification', verdict.because, cleaned(verdict.detail))
   return verdict.value
+}
+
+/** For a signature made elsewhere, or after the release: another signer of k-of-n, a key in an HSM. */
+export async function attach(shell: Shell, what: string, options: { signature: string }): Promise<void> {
+  const { model, version } = versionOf(what)
+  const path = `/api/v1/models/${encodeURIComponent(model)}/versions/${encodeURIComponent(version)}/signatures`
+  const bytes = readGiven(options.signature)
+  const kept = await shell
+    .hub()
+    .sendBytes<{ hint: string; root: string; sha256: string }>('POST', path, bytes, 'application/json')
+  shell.out.print(kept, () => `${model} ${version} carries a signature by key ${kept.hint}`)
 }

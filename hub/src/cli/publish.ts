@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto'
 import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { type Release, targetPathOf } from '@godwit/protocol/release/release'
 import { isDelegated } from '@godwit/protocol/trust/delegation'
@@ -8,7 +9,7 @@ import type { HubClient } from './client.ts'
 import type { Shell } from './command.ts'
 import { versionOf } from './commands/device.ts'
 import { type Listing, listingAtHub, signedOnly } from './current-trust.ts'
-import { nameOf, writeDocument } from './documents.ts'
+import { nameOf, readBytes, writeDocument } from './documents.ts'
 import { CliError } from './exit.ts'
 import { isSignerGiven, openSigners, type Signer, type SignerOptions, signedBytes } from './signers.ts'
 
@@ -34,6 +35,9 @@ export type PublishOptions = ReleaseOptions & {
   /** Public keys of an OpenSSF model signature that must have come with the directory. */
   requireOms?: string[]
   omsSignature?: string
+  /** EC private key: the release gets an OpenSSF model signature of its own. */
+  omsKey?: string
+  omsPassphraseFile?: string
 }
 /** `signedBy` is empty when the document was only prepared. */
 export type Signing = { document: string; version: number; signedBy: string[]; prepared?: string }
@@ -58,6 +62,7 @@ export async function publish(
 ): Promise<void> {
   const { model, version } = versionOf(what)
   await checkOms(directory, options)
+  const omsKey = options.omsKey === undefined ? undefined : await openOmsKey(shell, options.omsKey, options)
   const hub = shell.hub()
   const known = await hub.get<{ versions: Listed[] }>(`/api/v1/models/${encodeURIComponent(model)}`)
   const existing = known.versions.find((v) => v.version === version)
@@ -81,6 +86,7 @@ export async function publish(
     await hub.sendFile(path, file.absolute)
   }
   await hub.sendBytes('POST', '/api/v1/versions', packed.bytes, 'application/json')
+  const modelSignatures = await attachSignatures(hub, packed.release, omsKey, options.omsSignature)
   const releaseDigest = sha256Hex(packed.bytes)
   const target = {
     length: packed.bytes.length,
@@ -96,6 +102,7 @@ export async function publish(
     releaseCounter,
     targets,
     signedBy,
+    modelSignatures,
     ...(prepared && { prepared }),
   }
   const named = `${model} ${version} (${releaseDigest.slice(0, 12)})`
@@ -113,6 +120,35 @@ async function checkOms(directory: string, { requireOms, omsSignature }: Publish
     throw new CliError('usage', 'oms_incomplete', '--require-oms and --oms-signature belong together')
   const { proved } = await import('./oms.ts')
   await proved(directory, { key: requireOms, signature: omsSignature })
+}
+
+/** Asked for before anything is uploaded, as the other keys are. */
+async function openOmsKey(shell: Shell, path: string, { omsPassphraseFile }: PublishOptions) {
+  const { openKey } = await import('./oms.ts')
+  return openKey(shell, path, omsPassphraseFile === undefined ? {} : { passphraseFile: omsPassphraseFile })
+}
+
+/** Before the targets list the version: whoever sees it released finds its signatures there. */
+async function attachSignatures(
+  hub: HubClient,
+  release: Release,
+  omsKey: KeyObject | undefined,
+  cameWith: string | undefined,
+): Promise<{ hint: string; root: string }[]> {
+  const { model, version, files } = release
+  const path = `/api/v1/models/${encodeURIComponent(model)}/versions/${encodeURIComponent(version)}/signatures`
+  const documents = cameWith === undefined ? [] : [readBytes(cameWith)]
+  if (omsKey) {
+    const { signDigests } = await import('../oms/sign.ts')
+    const digests = new Map(Object.entries(files).map(([file, { sha256 }]) => [file, sha256]))
+    documents.push(signDigests(`${model}-${version}`, digests, omsKey).bytes)
+  }
+  const attached = []
+  for (const bytes of documents)
+    attached.push(
+      await hub.sendBytes<{ hint: string; root: string }>('POST', path, bytes, 'application/json'),
+    )
+  return attached.map(({ hint, root }) => ({ hint, root }))
 }
 
 /**

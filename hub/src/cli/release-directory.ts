@@ -22,7 +22,13 @@ import type { Refusal } from '@godwit/protocol/trust/refusal'
 import { listModel } from '../oms/model-files.ts'
 
 /** What `godwit version download` writes: the release, its files apart from it, and all that vouches for it. */
-export const layout = { release: 'release.json', files: 'files', metadata: 'metadata' } as const
+export const layout = {
+  release: 'release.json',
+  files: 'files',
+  metadata: 'metadata',
+  /** OpenSSF model signatures over `files`, each named after its key. */
+  signatures: 'signatures',
+} as const
 
 export type ReleaseRefusal = Refusal | 'file-missing' | 'unsigned-file' | 'symlink-refused'
 export type ReleaseRefused = { verified: false; because: ReleaseRefusal; detail: string }

@@ -3,6 +3,7 @@ import type { ApiToken } from '../access/access.ts'
 import type { Device } from '../fleet/device.ts'
 import type { JoinToken } from '../fleet/enrolment.ts'
 import { isListed, type Model, type ModelVersion } from '../registry/model.ts'
+import type { ModelSignature } from '../registry/model-signature.ts'
 
 /** How things look in answers: times as RFC 3339, and nothing that is for the hub alone. */
 
@@ -52,6 +53,10 @@ export function versionView(version: ModelVersion) {
     createdAt: toRfc3339(createdAt),
     ...optionalTimes({ listedAt, delistedAt }),
   }
+}
+
+export function signatureView({ addedAt, ...rest }: ModelSignature) {
+  return { ...rest, addedAt: toRfc3339(addedAt) }
 }
 
 function optionalTimes<K extends string>(times: Record<K, number | undefined>): Partial<Record<K, string>> {

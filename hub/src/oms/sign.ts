@@ -38,13 +38,34 @@ export async function signBundle(
     throw new Fault('model-unsignable', `${model}: ${JSON.stringify(odd)}: ${what}`)
   }
   if (files.size === 0) throw new Fault('model-unsignable', `${model} holds no files`)
-  const resources: Resource[] = []
-  for (const [file, path] of files)
-    resources.push({ name: file, digest: await digestOf(path, 'sha256'), algorithm: 'sha256' })
-  const statement = encodeStatement(name, resources, ignored)
-  const hint = hintOf(privateKey)
-  const signature = ecSign(privateKey, preAuthEncoding(inTotoPayloadType, statement))
-  return { bytes: encodeBundle(statement, signature, hint), hint, root: rootOf(resources), files: files.size }
+  const digests = new Map<string, string>()
+  for (const [file, path] of files) digests.set(file, await digestOf(path, 'sha256'))
+  return signDigests(name, digests, privateKey, ignored)
+}
+
+/**
+ * Signs files whose digests are known already, as those of a release are.
+ *
+ * @param digests hex SHA-256 by the file's path from the model's top
+ */
+export function signDigests(
+  name: string,
+  digests: ReadonlyMap<string, string>,
+  key: KeyObject,
+  ignored: readonly string[] = defaultIgnored,
+): SignedModel {
+  const resources: Resource[] = [...digests]
+    .sort(([a], [b]) => byCodePoint(a, b))
+    .map(([file, digest]) => ({ name: file, digest, algorithm: 'sha256' }))
+  const statement = encodeStatement(name, resources, [...ignored])
+  const hint = hintOf(key)
+  const signature = ecSign(key, preAuthEncoding(inTotoPayloadType, statement))
+  return {
+    bytes: encodeBundle(statement, signature, hint),
+    hint,
+    root: rootOf(resources),
+    files: digests.size,
+  }
 }
 
 /** The path from the model's top, when it lies inside; at most one. */

@@ -1,7 +1,8 @@
-import { createPublicKey, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { type KeyClaim, openBundle } from './bundle.ts'
 import { inTotoPayloadType, preAuthEncoding } from './dsse.ts'
 import { ecPublicKey, ecVerify, hintOf } from './ec-key.ts'
+import { hintOfClaim } from './key-claim.ts'
 import { defaultIgnored, digestOf, listModel } from './model-files.ts'
 import { type OmsRefused, type OmsVerdict, omsAccept, omsRefuse } from './refusal.ts'
 import { openStatement, rootOf, type Statement } from './statement.ts'
@@ -29,7 +30,7 @@ export async function verifyOmsBundle(
   if (!opened.ok) return opened
   const { claim, payload, payloadType, signature } = opened.value
   const keys = trustedKeys.map((key) => (typeof key === 'string' ? ecPublicKey(key) : key))
-  const hint = hintIn(claim)
+  const hint = hintOfClaim(claim)
   const key = keys.find((one) => hintOf(one) === hint)
   if (!key || hint === undefined) return omsRefuse('key_untrusted', whyUntrusted(claim, hint))
   if (!ecVerify(key, preAuthEncoding(payloadType, payload), signature))
@@ -70,20 +71,6 @@ async function flawOfFiles(
     return omsRefuse('unsigned_file', `${JSON.stringify(unsigned)} is there and was not signed`)
   if (links.length > 0) return omsRefuse('symlink_refused', `${links[0]} is a symbolic link`)
   return undefined
-}
-
-/** Of a key that came along, no more than its name is taken. */
-function hintIn(claim: KeyClaim): string | undefined {
-  if ('hint' in claim) return claim.hint
-  if (!('rawBytes' in claim)) return undefined
-  const { rawBytes } = claim
-  const isText = Buffer.from(rawBytes).includes('-----BEGIN')
-  try {
-    const der = { key: Buffer.from(rawBytes), format: 'der', type: 'spki' } as const
-    return hintOf(isText ? ecPublicKey(Buffer.from(rawBytes).toString('utf8')) : createPublicKey(der))
-  } catch {
-    return undefined
-  }
 }
 
 function whyUntrusted(claim: KeyClaim, hint: string | undefined): string {

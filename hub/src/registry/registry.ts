@@ -4,6 +4,7 @@ import type { Release } from '@godwit/protocol/release/release'
 import type { Blobs } from '../blobs/blobs.ts'
 import type { Clock } from '../clock.ts'
 import type { Database } from '../store/database.ts'
+import { insertSignature, signaturesOf } from '../store/model-signature-store.ts'
 import {
   aliasesOf,
   allModels,
@@ -18,6 +19,7 @@ import {
 } from '../store/registry-store.ts'
 import type { Audit } from '../trust/audit.ts'
 import type { Model, ModelVersion } from './model.ts'
+import { type ModelSignature, readModelSignature, signaturesMax } from './model-signature.ts'
 import { mistakesOfBundle, type PublishLimits, type PublishVerdict, readRelease } from './publish.ts'
 
 /** Models and their versions. */
@@ -38,7 +40,13 @@ export type Registry = {
   /** False when there is no such version. */
   setAlias(model: string, alias: string, version: string, who: string): Promise<boolean>
   removeAlias(model: string, alias: string, who: string): Promise<boolean>
+  /** OpenSSF signatures over the version's files, for people who verify them with tools of their own. */
+  signatures(model: string, version: string): Promise<ModelSignature[]>
+  addSignature(model: string, version: string, bytes: Uint8Array, who: string): Promise<SignatureVerdict>
 }
+export type SignatureVerdict =
+  | { added: true; signature: ModelSignature; created: boolean }
+  | { added: false; because: string; detail: string }
 
 type Around = { database: Database; clock: Clock; audit: Audit; blobs: Blobs; limits: PublishLimits }
 
@@ -83,6 +91,9 @@ export function createRegistry({ database, clock, audit, blobs, limits }: Around
       return enter(read.release, bytes, who)
     },
 
+    signatures: (model, version) => signaturesOf(db, model, version),
+    addSignature,
+
     aliases: (model) => aliasesOf(db, model),
 
     setAlias: (model, alias, version, who) =>
@@ -100,6 +111,40 @@ export function createRegistry({ database, clock, audit, blobs, limits }: Around
         await audit.append(trx, { who, action: 'alias.remove', subject: model, detail: { alias } })
         return true
       }),
+  }
+
+  async function addSignature(
+    model: string,
+    version: string,
+    bytes: Uint8Array,
+    who: string,
+  ): Promise<SignatureVerdict> {
+    const json = await releaseJsonOf(db, model, version)
+    if (json === undefined)
+      return { added: false, because: 'unknown_version', detail: `no version ${version} of ${model}` }
+    const read = readModelSignature(bytes, JSON.parse(json) as Release)
+    if (!read.ok) return { added: false, because: read.because, detail: read.detail }
+    const { hint, root } = read
+    const sha256 = sha256Hex(bytes)
+    await blobs.put(sha256, oneChunk(bytes))
+    return transaction(async (trx): Promise<SignatureVerdict> => {
+      const held = await signaturesOf(trx, model, version)
+      const same = held.find((one) => one.sha256 === sha256)
+      if (same) return { added: true, signature: same, created: false }
+      if (held.length >= signaturesMax) {
+        const detail = `${model} ${version} has ${held.length} signatures, at most ${signaturesMax} are kept`
+        return { added: false, because: 'too_many', detail }
+      }
+      const signature = { sha256, sizeBytes: bytes.length, hint, root, addedAt: clock(), addedBy: who }
+      await insertSignature(trx, model, version, signature)
+      await audit.append(trx, {
+        who,
+        action: 'version.model-signature',
+        subject: model,
+        detail: { version, hint, root, sha256 },
+      })
+      return { added: true, signature, created: true }
+    })
   }
 
   function enter(release: Release, bytes: Uint8Array, who: string): Promise<PublishVerdict> {

@@ -1,11 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { Fault } from '@godwit/protocol/fault'
 import * as start from './migrations/001-start.ts'
+import * as modelSignatures from './migrations/005-model-signatures.ts'
 
 export type Migration = { name: string; statements: readonly string[] }
 
 /** In the order they apply. A migration that has left this repository is never edited. */
-export const migrations: readonly Migration[] = [start]
+export const migrations: readonly Migration[] = [start, modelSignatures]
 
 /**
  * Brings the schema up to this hub's. Each migration is one transaction with its entry in the table, so a power cut

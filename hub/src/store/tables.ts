@@ -7,6 +7,17 @@ import type { Generated } from 'kysely'
 export interface Tables {
   setting: { key: string; value: string }
 
+  model_signature: {
+    model: string
+    version: string
+    sha256: string
+    size_bytes: number
+    hint: string
+    root: string
+    added_at: number
+    added_by: string
+  }
+
   api_token: {
     id: string
     name: string

@@ -28,6 +28,16 @@ export const omsNoun: Noun = (program, run) => {
       ),
     )
   oms
+    .command('attach')
+    .description('keep a signature beside a version at the hub, for whoever downloads it')
+    .argument('<model@version>')
+    .requiredOption('--signature <file>')
+    .action(
+      run(async (shell, what: string, options: { signature: string }) =>
+        (await import('../oms.ts')).attach(shell, what, options),
+      ),
+    )
+  oms
     .command('verify')
     .argument('<model>', 'a directory, or one file')
     .requiredOption('--key <file...>', 'EC public keys in PEM that you trust')

@@ -19,7 +19,9 @@ export const versionNoun: Noun = (program, run) => {
       '--require-oms <key...>',
       'refuse a directory that no holder of these EC keys has signed (OpenSSF model signing)',
     )
-    .option('--oms-signature <file>', 'the .sig that came with it')
+    .option('--oms-signature <file>', 'the .sig that came with it; kept beside the version')
+    .option('--oms-key <file>', 'EC private key: adds a model signature that model_signing and cosign verify')
+    .option('--oms-passphrase-file <file>', "read that key's passphrase from a file")
     .action(
       run(async (shell, directory: string, what: string, options: PublishOptions) =>
         (await import('../publish.ts')).publish(shell, directory, what, options),

@@ -3,7 +3,7 @@ import Type from 'typebox'
 import { whoOf } from '../authentication.ts'
 import { Refusal } from '../problem.ts'
 import type { RoutePlugin } from '../route-plugin.ts'
-import { modelView, versionView } from '../views.ts'
+import { modelView, signatureView, versionView } from '../views.ts'
 
 const ModelParams = Type.Object({ model: Segment })
 const VersionParams = Type.Object({ model: Segment, version: VersionName })
@@ -79,7 +79,8 @@ export const modelRoutes: RoutePlugin = (app, { registry, fleet }) => {
           ({ active }) => active?.releaseDigest === found.releaseDigest,
         ),
       )
-      return { ...versionView(found), sizeBytes, release, devices: devices.map(({ id }) => id) }
+      const signatures = (await registry.signatures(found.model, found.version)).map(signatureView)
+      return { ...versionView(found), sizeBytes, release, devices: devices.map(({ id }) => id), signatures }
     },
   )
 

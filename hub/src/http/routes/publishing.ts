@@ -1,10 +1,12 @@
 import { releaseBytesMax, rootBytesMax, targetsBytesMax } from '@godwit/protocol/limits'
-import { Sha256Hex } from '@godwit/protocol/schema'
+import { Segment, Sha256Hex, VersionName } from '@godwit/protocol/schema'
 import Type from 'typebox'
+import { signatureBytesMax } from '../../registry/model-signature.ts'
 import { teamPattern } from '../../trust/delegations.ts'
 import { whoOf } from '../authentication.ts'
 import { Refusal, refusalOf } from '../problem.ts'
 import type { App, RoutePlugin } from '../route-plugin.ts'
+import { signatureView } from '../views.ts'
 
 const TeamParams = Type.Object({ team: Type.String({ pattern: teamPattern.source }) })
 const DigestParams = Type.Object({ hex: Sha256Hex })
@@ -66,6 +68,28 @@ const rawRoutes: RoutePlugin = (app, { blobs, config, registry, repository }) =>
       const count =
         mistakes.length === 1 ? 'The release has a mistake.' : `The release has ${mistakes.length} mistakes.`
       throw new Refusal('validation', count, { errors: mistakes })
+    },
+  )
+
+  app.post(
+    '/api/v1/models/:model/versions/:version/signatures',
+    {
+      bodyLimit: signatureBytesMax,
+      config: { access: 'publisher' },
+      schema: {
+        operationId: 'addModelSignature',
+        tags: ['publish'],
+        summary: 'An OpenSSF model signature over the files of a version, kept beside it',
+        params: Type.Object({ model: Segment, version: VersionName }),
+      },
+    },
+    async (request, reply) => {
+      const { model, version } = request.params
+      const verdict = await registry.addSignature(model, version, bodyBytes(request.body), whoOf(request))
+      if (verdict.added) return reply.code(verdict.created ? 201 : 200).send(signatureView(verdict.signature))
+      const { because, detail } = verdict
+      if (because === 'unknown_version') throw new Refusal('not-found', detail)
+      throw new Refusal('signature-invalid', detail, { reason: because })
     },
   )
 
