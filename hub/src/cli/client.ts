@@ -26,10 +26,13 @@ const exitByStatus: Record<number, ExitName> = {
 /** The hub over HTTP, for the command line: every failure becomes one sentence with a code and a hint. */
 export class HubClient {
   readonly url: string
+  /** What this machine holds the fleet's first root to be; absent: it never met this hub. */
+  readonly pinnedRoot: Uint8Array | undefined
   readonly #token: string
 
   constructor(target: Target) {
     this.url = target.url
+    this.pinnedRoot = target.root === undefined ? undefined : Buffer.from(target.root, 'base64')
     this.#token = target.token
   }
 

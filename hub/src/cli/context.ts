@@ -7,7 +7,12 @@ import { CliError } from './exit.ts'
 type Contexts = { current?: string; contexts: Record<string, Target> }
 
 export type Environment = Readonly<Record<string, string | undefined>>
-export type Target = { url: string; token: string }
+export type Target = {
+  url: string
+  token: string
+  /** The fleet's first root, base64, as it was when this hub was first met: every later one must follow from it. */
+  root?: string
+}
 
 export class ContextFile {
   readonly path: string
@@ -84,7 +89,9 @@ export function chooseTarget(
       'godwit login URL --token TOKEN, or set GODWIT_URL and GODWIT_TOKEN',
     )
   }
-  return { url: url.replace(/\/+$/, ''), token }
+  // Of a hub that was named apart from any context nothing is known.
+  const isOfContext = url === context?.url
+  return { url: url.replace(/\/+$/, ''), token, ...(isOfContext && context.root && { root: context.root }) }
 }
 
 function parse(text: string): unknown {

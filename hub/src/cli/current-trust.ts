@@ -4,23 +4,24 @@ import { type Signatory, signatoryOf, stillSigned } from '../trust/delegations.t
 import { asTeam } from '../trust/team.ts'
 import { firstTargets } from './ceremony.ts'
 import type { HubClient } from './client.ts'
-import { openDocument, readRoot } from './documents.ts'
+import { digestOf, openDocument, readRoot, rootOf } from './documents.ts'
 import { CliError } from './exit.ts'
 
 /** What one role has signed last, who may sign its next, and whether its signatures still count. */
 export type Listing = { signatory: Signatory; document: Targets; isSigned: boolean }
 
 /**
- * The root that the hub serves now.
+ * The root that the hub serves now, followed from one that is trusted already, so that a hub in the wrong hands cannot
+ * offer keys of its own. Believed as it is only from a hub that was given by address, without a context.
  *
- * @param pinned path of a root that this person already trusts; the chain is then followed from it, and a hub in the
- * wrong hands cannot offer keys of its own
+ * @param given path of the root to begin from; the one that was pinned at login if absent
  */
-export async function rootAtHub(hub: HubClient, pinned?: string): Promise<Root> {
+export async function rootAtHub(hub: HubClient, given?: string): Promise<Root> {
   const { signed } = openDocument(await hub.bytes('/api/v1/metadata/root'), "the hub's root").envelope
   const newest = signed as Root
-  if (pinned === undefined) return newest
-  let trusted = readRoot(pinned)
+  if (given === undefined && hub.pinnedRoot === undefined) return newest
+  const pinned = given ?? 'the one pinned at login'
+  let trusted = given === undefined ? rootOf(hub.pinnedRoot!, pinned) : readRoot(given)
   while (trusted.version < newest.version) {
     const bytes = await hub.bytes(`/meta/${trusted.version + 1}.root.json`)
     const next = checkNextRoot(trusted, bytes, ed25519Only)
@@ -30,6 +31,12 @@ export async function rootAtHub(hub: HubClient, pinned?: string): Promise<Root> 
   if (trusted.version > newest.version)
     throw untrusted(
       `expected at least root ${trusted.version}, which ${pinned} holds; the hub serves root ${newest.version}`,
+    )
+  // Of the same version there must be one document, or the hub is another fleet's.
+  if (digestOf(trusted) !== digestOf(newest))
+    throw untrusted(
+      `root ${newest.version} at the hub is not the one that follows from ${pinned}`,
+      'is it another fleet at the same address? then godwit context rm NAME, and godwit login again',
     )
   return trusted
 }

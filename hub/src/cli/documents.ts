@@ -33,9 +33,13 @@ export function openDocument(bytes: Uint8Array, what: string): Omit<TrustDocumen
 }
 
 export function readRoot(path: string): Root {
-  const { signed } = readDocument(path).envelope
+  return rootOf(readBytes(path), path)
+}
+
+export function rootOf(bytes: Uint8Array, what: string): Root {
+  const { signed } = openDocument(bytes, what).envelope
   if (signed._type === 'root') return signed
-  throw new CliError('usage', 'wrong_document', `${path}: expected a root, found ${nameOf(signed)}`)
+  throw new CliError('usage', 'wrong_document', `${what}: expected a root, found ${nameOf(signed)}`)
 }
 
 export function readTargets(path: string): Targets {

@@ -34,7 +34,11 @@ export async function init(shell: Shell, options: InitOptions): Promise<void> {
   rmSync(nextKeysPath(stateDir), { force: true })
   const configFile = join(stateDir, 'hub.yaml')
   writeFileSync(configFile, `fleet: ${fleet}\nstateDir: ${stateDir}\n`, { flag: 'wx' })
-  shell.contexts.save(fleet, { url: 'http://127.0.0.1:8080', token: adminToken })
+  shell.contexts.save(fleet, {
+    url: 'http://127.0.0.1:8080',
+    token: adminToken,
+    root: Buffer.from(beginning.root).toString('base64'),
+  })
   const made = { fleet, stateDir, configFile, ...beginning.files, context: fleet }
   shell.out.print(made, () =>
     [

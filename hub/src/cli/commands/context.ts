@@ -9,15 +9,18 @@ export const contextNoun: Noun = (program, run) => {
     .description('remember a hub and a token for it; checks that they fit')
     .argument('<url>', 'address of the hub, such as http://127.0.0.1:8080')
     .option('--name <name>', 'name of the context', 'default')
+    .option('--root <file>', "the fleet's root as you have it; otherwise the hub's is believed this once")
     .action(
-      run(async (shell, url: string, options: { name: string }) => {
+      run(async (shell, url: string, options: { name: string; root?: string }) => {
         const token = shell.environment['GODWIT_TOKEN'] ?? (await standardInput(shell.tty))
         const target = { url: url.replace(/\/+$/, ''), token }
-        const who = await new HubClient(target).get<{ who: string; role: string }>('/api/v1/session')
-        shell.contexts.save(options.name, target)
-        shell.out.print(
-          { context: options.name, url: target.url, ...who },
-          () => `logged in to ${url} as ${who.who} (${who.role})`,
+        const hub = new HubClient(target)
+        const who = await hub.get<{ who: string; role: string }>('/api/v1/session')
+        const { pinRoot } = await import('../pin-root.ts')
+        const pin = await pinRoot(hub, shell.contexts.read().contexts[options.name], options.root)
+        shell.contexts.save(options.name, { ...target, root: pin.root })
+        shell.out.print({ context: options.name, url: target.url, ...who, rootSha256: pin.sha256 }, () =>
+          [`logged in to ${url} as ${who.who} (${who.role})`, pin.words].join('\n'),
         )
       }),
     )
