@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkConfig } from '@godwit/protocol/config-check'
 import { Fault } from '@godwit/protocol/fault'
+import { localMoment, parseInstallWindow } from '@godwit/protocol/install-window'
 import Type, { type Static, type TSchema } from 'typebox'
 import { parseDocument } from 'yaml'
 import type { SourceConfig } from './runner/sources/source.ts'
@@ -108,6 +109,37 @@ export const AgentConfigSchema = Type.Object(
       },
       { ...closed, default: {} },
     ),
+    install: Type.Object(
+      {
+        windows: Type.Array(Type.String({ maxLength: 64 }), {
+          default: [],
+          maxItems: 16,
+          description:
+            'When a candidate may be tested and activated, such as `Mon-Fri 22:00-05:00`; empty: at any time. A rollout may narrow it.',
+        }),
+        timeZone: Type.Optional(
+          Type.String({ description: 'IANA name, such as `Europe/Berlin`; absent: the zone of the system.' }),
+        ),
+        lockFile: Type.Optional(
+          Type.String({
+            minLength: 1,
+            description:
+              'While this file is there, nothing is downloaded or installed. Going back is never locked.',
+          }),
+        ),
+        batteryPercentMin: Type.Optional(
+          Type.Integer({
+            minimum: 1,
+            maximum: 100,
+            description: 'Percent. On battery below it, installs wait.',
+          }),
+        ),
+        temperatureCelsiusMax: Type.Optional(
+          Type.Number({ description: 'Degrees Celsius. When the hottest zone is above it, installs wait.' }),
+        ),
+      },
+      { ...closed, default: {} },
+    ),
     link: Type.Object(
       {
         mqttUrl: Type.Optional(
@@ -205,6 +237,7 @@ export function agentConfig(given: unknown, directory: string): AgentConfig {
   for (const [name, slot] of Object.entries(slotsOf(given))) mistakes.push(...mistakesOfSlot(name, slot))
   if (value?.join?.token !== undefined && value.join.tokenFile !== undefined)
     mistakes.push('`join` has both `token` and `tokenFile`, expected one')
+  if (value) mistakes.push(...mistakesOfInstall(value.install))
   if (value && (value.tls.certFile === undefined) !== (value.tls.keyFile === undefined))
     mistakes.push('`tls` has one of `certFile` and `keyFile`, expected both or none')
   if (!value || mistakes.length > 0)
@@ -229,6 +262,10 @@ export function agentConfig(given: unknown, directory: string): AgentConfig {
     tls: Object.fromEntries(
       Object.entries(value.tls).map(([name, path]) => [name, resolve(directory, path)]),
     ),
+    install: {
+      ...value.install,
+      ...(value.install.lockFile !== undefined && { lockFile: resolve(directory, value.install.lockFile) }),
+    },
     download: value.download as AgentConfig['download'],
     join: joinOf(value.join, directory),
   })
@@ -251,6 +288,19 @@ function mistakesOfSlot(name: string, slot: unknown): string[] {
     (read.value.source.loop !== undefined || read.value.source.intervalMs !== undefined)
   )
     mistakes.push(`\`slots.${name}.source\`: \`loop\` and \`intervalMs\` belong to kind \`replay\``)
+  return mistakes
+}
+
+function mistakesOfInstall({ windows, timeZone }: Checked['install']): string[] {
+  const flaws = windows.map(parseInstallWindow).filter((window) => typeof window === 'string')
+  const mistakes = flaws.map((flaw) => `\`install.windows\`: ${flaw}`)
+  try {
+    if (timeZone !== undefined) localMoment(0, timeZone)
+  } catch {
+    mistakes.push(
+      `\`install.timeZone\`: expected a name such as Europe/Berlin, found ${JSON.stringify(timeZone)}`,
+    )
+  }
   return mistakes
 }
 

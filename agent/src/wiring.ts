@@ -13,6 +13,7 @@ import { type Clock, TrustedTime } from './control/clock.ts'
 import { isAtRest } from './control/deployment/deployment.ts'
 import { collectGarbage } from './control/deployment/garbage.ts'
 import { Journal } from './control/deployment/journal.ts'
+import { mayInstall } from './control/deployment/may-install.ts'
 import { Downloader } from './control/download/download.ts'
 import { httpSource } from './control/download/http-source.ts'
 import { mqttSource } from './control/download/mqtt-source.ts'
@@ -244,6 +245,7 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
         limits: config.runner,
         opsetMax: () => opsetMaxOf(runtime) || undefined,
         isLinkUp: () => uplink.isUp,
+        hindrance: mayInstall(config.install, sysfs, time),
         onRuntime: learnRuntime,
         onChange: () => uplink.reportSoon(),
         onStored: () => uplink.pump(),

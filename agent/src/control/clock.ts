@@ -39,6 +39,11 @@ export class TrustedTime {
     return Math.floor(ms + this.#clock.monotonicMs() - atMonotonicMs)
   }
 
+  /** The wall clock says less than what is proved: an hour of the day taken from it would be any hour. */
+  get isBehind(): boolean {
+    return this.#clock.wallMs() < this.#floor
+  }
+
   get floorMs(): EpochMs {
     return this.#floor
   }

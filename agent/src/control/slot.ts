@@ -1,8 +1,11 @@
+import type { SlotGoal } from '@godwit/protocol/messages/directive'
+import type { Phase } from '@godwit/protocol/phase'
 import type { SlotConfig } from '../config.ts'
 import type { Sysfs } from '../energy/sysfs.ts'
 import type { CageLimits } from './cage.ts'
 import type { Clock, TrustedTime } from './clock.ts'
 import { Deployer } from './deployment/deployer.ts'
+import type { Hindrance } from './deployment/hindrance.ts'
 import type { Deployment, Journal } from './deployment/journal.ts'
 import type { Downloader } from './download/download.ts'
 import { Intake } from './intake.ts'
@@ -34,6 +37,7 @@ export type SlotDeps = {
   limits: CageLimits
   opsetMax: () => number | undefined
   isLinkUp: () => boolean
+  hindrance: (phase: Phase, goal: SlotGoal | undefined) => Hindrance | undefined
   onRuntime: (runtime: { name: string; version: string; executionProviders: string[] }) => void
   onChange: () => void
   onEnd: (slot: string, deployment: Deployment) => void
@@ -102,6 +106,7 @@ export class Slot {
         const directive = trust.directive
         return directive && { goal: directive.slots[name], directiveVersion: directive.version }
       },
+      hindrance: (phase, goal) => deps.hindrance(phase, goal),
       onBytes: (done, total) => deps.onBytes(name, done, total),
       onEnd: (deployment) => deps.onEnd(name, deployment),
     })

@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox'
+import { installWindowPattern } from '../install-window.ts'
 import { Count, defineDocument, Rfc3339, recordOf, Segment, Sha256Hex, VersionName } from '../schema.ts'
 
 /** When a candidate that was activated is kept, and when it goes (SPEC 6.5). All integers: the document is canonical. */
@@ -31,6 +32,10 @@ export const SlotGoal = Type.Object({
   probation: ProbationPolicy,
   /** Try a quarantined release once more. Needs a new directive version, so it happens once. */
   force: Type.Optional(Type.Boolean()),
+  /** When it may be installed, in the device's local time (SPEC 6.7); absent: whenever the device allows. */
+  installWindows: Type.Optional(
+    Type.Array(Type.String({ pattern: installWindowPattern, maxLength: 64 }), { maxItems: 16 }),
+  ),
 })
 export type SlotGoal = Static<typeof SlotGoal>
 

@@ -1,5 +1,6 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Device } from './support/device.ts'
 import { deviceId, FakeHub, quickProbation } from './support/fake-hub.ts'
@@ -110,6 +111,23 @@ describe('a deployment', () => {
     await hub.until(() => length() > before + 3)
     expect(runnersOf(device).map((one) => one.pid)).toEqual([pid])
     expect(isSeamless()).toBe(true)
+  })
+
+  test('a locked device keeps what it serves, says why, and installs when it is unlocked', async () => {
+    const lockFile = join(mkdtempSync(join(tmpdir(), 'godwit-lock-')), 'busy')
+    await started({ install: { lockFile } })
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    writeFileSync(lockFile, '')
+    const version = hub.direct(hub.publishRelease('2'))
+    await hub.until(() => hub.slot?.detail === 'the user of this device has locked it')
+    expect(hub.slot).toMatchObject({ phase: 'downloading', active: { version: '1' } })
+    const seen = hub.windows.length
+    await hub.until(() => hub.windows.length > seen + 2)
+    rmSync(dirname(lockFile), { recursive: true })
+    // It would look again by itself within half a minute; a new directive makes it look now.
+    hub.direct(hub.publishRelease('3'))
+    await hub.ended(version + 1)
+    expect(hub.slot).toMatchObject({ phase: 'committed', code: 'ok', active: { version: '3' } })
   })
 
   test('a quarantined release is refused at once, and tried again when forced', async () => {

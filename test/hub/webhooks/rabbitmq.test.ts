@@ -128,7 +128,7 @@ describe.skipIf(!existsSync(server))('a running RabbitMQ (skipped where it is no
 
   test("closes the connection of a device that publishes on another's topic", async () => {
     await cam.connect({}, url)
-    const closed = new Promise((resolve) => cam.client.once('close', resolve))
+    const closed = new Promise<void>((resolve) => cam.client.once('close', () => resolve()))
     cam.client.publish(topics.state(fleet, 'mote'), '{}', { qos: 1 })
     await closed
   })

@@ -1,10 +1,12 @@
 import type { SlotGoal } from '@godwit/protocol/messages/directive'
 import type { WindowRecord } from '@godwit/protocol/messages/telemetry'
+import type { Phase } from '@godwit/protocol/phase'
 import type { ResultCode } from '@godwit/protocol/result-code'
 import type { Clock } from '../clock.ts'
 import { because, type Log } from '../log.ts'
 import { codeOfError, detailOf } from '../report.ts'
 import { attemptsMax, isAtRest, next, quarantines, repairsMax, type Signal } from './deployment.ts'
+import { type Hindrance, isHindrance } from './hindrance.ts'
 import type { Deployment } from './journal.ts'
 import { answerTo } from './offers.ts'
 import { judge, noEvidence, withWindow } from './probation.ts'
@@ -15,6 +17,8 @@ export type DeployerDeps = StepDeps & {
   log: Log
   /** The newest verified directive's word on this slot; undefined before the first directive. */
   desired: () => { goal: SlotGoal | undefined; directiveVersion: number } | undefined
+  /** Why a phase must not begin now: a user, a battery, an hour of the day. */
+  hindrance: (phase: Phase, goal: SlotGoal | undefined) => Hindrance | undefined
   /** The journal has changed in a way that the hub should hear of. */
   onChange: () => void
   onEnd: (deployment: Deployment) => void
@@ -22,6 +26,8 @@ export type DeployerDeps = StepDeps & {
 
 const waitMsMin = 500
 const waitMsMax = 60_000
+/** For what nobody tells us of when it changes. Each look costs the disk nothing. */
+const hinderedMs = 30_000
 const probationTickMs = 1_000
 /** A probation that cannot be judged for want of readings gives way to a newer goal after this many of its durations. */
 const probationPatience = 4
@@ -121,6 +127,8 @@ export class Deployer {
     this.#consider()
     const { deployment } = this.#read()
     if (isAtRest(deployment.phase)) return this.#sleep(undefined)
+    const hindrance = this.#deps.hindrance(deployment.phase, deployment.goal)
+    if (hindrance) return this.#hinder(deployment, hindrance)
     const attempt = deployment.attempt + 1
     if (attempt > attemptsMaxOf(deployment)) {
       const crashed = deployment.phase === 'self_testing' && deployment.code === undefined
@@ -131,9 +139,22 @@ export class Deployer {
         detail: deployment.detail ?? `given up after ${deployment.attempt} attempts`,
       })
     }
-    this.#write({ ...deployment, attempt })
+    this.#write({ ...unhindered(deployment), attempt })
     const outcome = await this.#perform()
     if (outcome) await this.#apply(outcome)
+  }
+
+  /** Said once: a device may wait for its window for days. */
+  #hinder(deployment: Deployment, { code, detail }: Hindrance): Promise<void> {
+    if (deployment.code !== code || deployment.detail !== detail) {
+      this.#write({ ...deployment, code, detail })
+      this.#deps.log.info(
+        { slot: this.#deps.slot, phase: deployment.phase, code, because: detail },
+        'deferred',
+      )
+      this.#deps.onChange()
+    }
+    return this.#sleep(hinderedMs)
   }
 
   async #perform(): Promise<Outcome | undefined> {
@@ -184,7 +205,10 @@ export class Deployer {
           'step waits',
         )
         if (outcome.counts) this.#deps.onChange()
-        return this.#sleep(Math.min(waitMsMax, waitMsMin * 2 ** Math.max(0, attempt - 1)))
+        // What uses up no attempt waits for the world, which kicks; looking more often would only wear the flash.
+        return this.#sleep(
+          outcome.counts ? Math.min(waitMsMax, waitMsMin * 2 ** Math.max(0, attempt - 1)) : hinderedMs,
+        )
       }
       case 'failed':
         if (deployment.phase === 'rolling_back') throw new Error(outcome.detail)
@@ -364,6 +388,12 @@ export class Deployer {
     this.#wake = undefined
     this.#woken = false
   }
+}
+
+/** What held it up before does not any more, and must not be taken for what went wrong later. */
+function unhindered({ code, detail, ...rest }: Deployment): Deployment {
+  if (code === undefined || isHindrance(code)) return rest
+  return { ...rest, code, ...(detail !== undefined && { detail }) }
 }
 
 function attemptsMaxOf({ phase }: Deployment): number {
