@@ -3,6 +3,7 @@ import { Fault } from '@godwit/protocol/fault'
 import { Segment } from '@godwit/protocol/schema'
 import Type, { type Static } from 'typebox'
 import { parse, YAMLParseError } from 'yaml'
+import { type Role, roles } from './access/role.ts'
 
 const day = 24 * 60 * 60_000
 const Port = (standard: number, why: string) =>
@@ -18,6 +19,33 @@ const File = (why: string) => Type.Optional(Type.String({ minLength: 1, descript
 const Ms = (standard: number, minimum: number, why: string) =>
   Type.Integer({ minimum, default: standard, description: `Milliseconds. ${why}` })
 const closed = { additionalProperties: false, default: {} }
+
+/** Login through a provider that speaks OpenID Connect, beside passwords and links. */
+const OidcConfig = Type.Object(
+  {
+    issuer: Type.String({ pattern: '^https?://', description: 'Address of the provider; http on loopback alone.' }),
+    clientId: Type.String({ minLength: 1, description: 'What this hub is called there.' }),
+    clientSecretFile: File('Holds the secret that goes with it; absent: a public client, which PKCE protects.'),
+    label: Type.String({
+      default: 'Log in with single sign-on',
+      maxLength: 64,
+      description: 'What stands on the button.',
+    }),
+    scopes: Type.String({ default: 'openid profile email', description: 'What is asked of the provider.' }),
+    nameClaim: Type.String({
+      default: 'preferred_username',
+      description: 'Claim that becomes the name; must be unique and stable at the provider.',
+    }),
+    rolesClaim: Type.String({ default: 'groups', description: 'Claim whose values are looked up in `roles`.' }),
+    roles: Type.Unsafe<Record<string, Role[]>>({
+      type: 'object',
+      additionalProperties: { type: 'array', items: { type: 'string', enum: [...roles] }, minItems: 1 },
+      minProperties: 1,
+      description: 'Value of that claim to roles here. Nobody gets in whose values are not in it.',
+    }),
+  },
+  { additionalProperties: false },
+)
 
 /** The whole configuration of a hub: key, unit, default and why. */
 export const HubConfig = Type.Object(
@@ -42,6 +70,11 @@ export const HubConfig = Type.Object(
         publicUrl: Url(
           'What devices and browsers call this hub, when a proxy or another name stands between.',
         ),
+        requestsPerMinuteMax: Type.Integer({
+          minimum: 60,
+          default: 6_000,
+          description: 'Requests a minute from one address, devices apart. Logins have limits of their own.',
+        }),
         bodyBytesMax: Type.Integer({
           minimum: 1_024,
           default: 2 ** 20,
@@ -132,11 +165,26 @@ export const HubConfig = Type.Object(
       },
       closed,
     ),
+    rollouts: Type.Object(
+      {
+        approvals: Type.Integer({
+          minimum: 0,
+          maximum: 100,
+          default: 0,
+          description:
+            'Users besides its creator who must approve a rollout before it starts. A plan may ask for more, not for fewer.',
+        }),
+      },
+      closed,
+    ),
     feed: Type.Object({ retentionMs: Ms(day, 60_000, 'How far back a browser may catch up.') }, closed),
     access: Type.Object(
       {
         sessionMs: Ms(7 * day, 60_000, 'How long a browser stays logged in.'),
         loginLinkMs: Ms(15 * 60_000, 1_000, 'How long a login link may lie around.'),
+        invitationMs: Ms(3 * day, 60_000, 'How long a person has to choose a password.'),
+        tokenMsMax: Ms(400 * day, 60_000, 'Longest life of an API token; what is asked for beyond it is cut.'),
+        oidc: Type.Optional(OidcConfig),
       },
       closed,
     ),
@@ -170,7 +218,7 @@ export function loadConfig(
   const file = typeof source === 'string' ? parseYaml(source) : source
   const above = mergeConfig(configFromEnv(HubConfig, env, envPrefix), flags)
   const read = checkConfig(HubConfig, mergeConfig(file, above))
-  const mistakes = read.ok ? mistakesOfTls(read.value.tls) : read.mistakes
+  const mistakes = read.ok ? [...mistakesOfTls(read.value.tls), ...mistakesOfOidc(read.value.access)] : read.mistakes
   if (read.ok && mistakes.length === 0) return read.value
   throw new Fault(
     'bad-config',
@@ -188,6 +236,15 @@ function mistakesOfTls({ mode, certFile, keyFile, caFile, clientCertificates }: 
       : []),
     ...(asks && caFile === undefined ? ['`tls.clientCertificates` needs `tls.caFile`'] : []),
   ]
+}
+
+/** A provider over plain http would hand its users' logins to whoever is on the way. */
+function mistakesOfOidc({ oidc }: HubConfig['access']): string[] {
+  if (!oidc) return []
+  if (!URL.canParse(oidc.issuer)) return [`\`access.oidc.issuer\`: expected an address, found ${JSON.stringify(oidc.issuer)}`]
+  const { protocol, hostname } = new URL(oidc.issuer)
+  const isLoopback = ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
+  return protocol === 'https:' || isLoopback ? [] : ['`access.oidc.issuer`: expected https, or http on loopback']
 }
 
 function parseYaml(text: string): Record<string, unknown> {

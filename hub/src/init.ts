@@ -54,7 +54,7 @@ export async function initialiseHub(beginning: Beginning): Promise<{ adminToken:
     const verdict = await initialiseRepository(database, { root, targets }, { keys: hubKeys, metadata }, now)
     if (!verdict.trusted) throw new Fault('bad-trust', verdict.detail)
     const adminToken = newToken()
-    const token = { id: uuidv7(), name: 'first', role: 'admin', createdAt: now } as const
+    const token = { id: uuidv7(), name: 'first', roles: ['admin'] as const, createdAt: now }
     await insertToken(database.db, token, hashOfSecret(adminToken))
     // Last: without its keys the directory is no hub yet, and whoever tries again hears what to do.
     await writeHubKeys(paths.keys, hubKeys)

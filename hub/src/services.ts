@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { Registry as MetricsRegistry } from 'prom-client'
 import type { Access } from './access/access.ts'
+import type { Users } from './access/users.ts'
 import type { Blobs } from './blobs/blobs.ts'
 import type { Clock } from './clock.ts'
 import type { HubConfig } from './config.ts'
@@ -36,6 +37,7 @@ export interface Services {
   readonly enrolment: Enrolment
   readonly registry: Registry
   readonly access: Access
+  readonly users: Users
   readonly metrics: MetricsRegistry
   /** Absent: this hub speaks plain HTTP and MQTT. */
   readonly certificates?: Certificates

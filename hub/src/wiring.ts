@@ -3,6 +3,7 @@ import { Fault } from '@godwit/protocol/fault'
 import { type Logger, pino } from 'pino'
 import { uuidv7 } from 'uuidv7'
 import { createAccess } from './access/access.ts'
+import { createUsers } from './access/users.ts'
 import { openDirectoryBlobs } from './blobs/directory-blobs.ts'
 import type { Clock } from './clock.ts'
 import type { HubConfig } from './config.ts'
@@ -88,6 +89,7 @@ export async function createHub(
       enrolment: createEnrolment({ ...shared, repository, fleetName }),
       registry: createRegistry({ ...shared, blobs, limits: config.blobs }),
       access: createAccess(database, clock, audit, config.access),
+      users: createUsers(database, clock, audit, config.access),
       metrics: createMetrics(db, fleetName),
       deviceFacets: [],
     }
@@ -133,7 +135,7 @@ function assemble(services: Services, http: App, living: readonly Part[]): Hub {
     const { port: bound } = http.server.address() as AddressInfo
     if (publicUrl === undefined) known.httpUrl = `${scheme}://${authority(host)}:${bound}`
     if (!(await access.hasAdmin())) {
-      const { secret } = await access.createLoginLink('admin', 'hub')
+      const { secret } = await access.createLoginLink(['admin'], 'hub')
       setupLink = `${known.httpUrl}/login?link=${secret}`
     }
     log.info({ http: known.httpUrl, mqtt: known.mqttUrl }, 'hub is up')

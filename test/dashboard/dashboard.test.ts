@@ -1,5 +1,5 @@
 import type { Browser } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Look, launch, open, tabTo, whyNoBrowser } from './browser.ts'
 import { type Answers, FakeHub } from './fake-hub.ts'
 import { sampleAnswers } from './sample-answers.ts'
@@ -193,18 +193,56 @@ describe.skipIf(reason !== undefined)('the dashboard', () => {
     await page.getByRole('button', { name: 'Abort…' }).waitFor()
     expect(await page.getByRole('button', { name: 'Pause…' }).count()).toBe(0)
     const viewer = await visit('/rollouts/r-3', (answers) => {
-      answers['/api/v1/session'] = { who: 'guest', role: 'viewer' }
+      answers['/api/v1/session'] = { who: 'guest', roles: ['viewer'] }
     })
     await viewer.page.getByText('takes the operator role').waitFor()
     expect(await viewer.page.getByRole('button', { name: 'Abort…' }).count()).toBe(0)
   })
 
-  test('without a session it asks for a login link and no password', async () => {
-    const { page } = await visit('/devices', (answers) => {
+  test('without a session it asks who is there, and names the way of those without a password', async () => {
+    const { page, hub } = await visit('/devices', (answers) => {
       answers['/api/v1/session'] = undefined
+      answers['/api/v1/session/ways'] = { password: true }
     })
+    await page.getByText('I have no password here').click()
     await page.getByText('godwit dashboard').waitFor()
-    expect(await page.locator('input').count()).toBe(0)
+    expect(await page.getByRole('link', { name: 'single sign-on' }).count()).toBe(0)
+    await page.getByLabel('Name').fill('ana')
+    await page.getByLabel('Password').fill('correct horse battery')
+    await page.getByRole('button', { name: 'Log in' }).click()
+    await vi.waitFor(() => expect(hub.received).toHaveLength(1))
+    expect(hub.received[0]).toMatchObject({ method: 'POST', path: '/api/v1/session', csrf: '1' })
+    expect(JSON.parse(hub.received[0]!.body)).toEqual({ name: 'ana', password: 'correct horse battery' })
+  })
+
+  test('single sign-on is offered where the hub has it, and says in words why it sent somebody back', async () => {
+    const { page } = await visit('/?refused=no_role', (answers) => {
+      answers['/api/v1/session'] = undefined
+      answers['/api/v1/session/ways'] = { password: true, oidc: { label: 'Log in with Plant ID' } }
+    })
+    const link = page.getByRole('link', { name: 'Log in with Plant ID' })
+    expect(await link.getAttribute('href')).toBe('/login/oidc')
+    await page.getByText('you have no role here yet').waitFor()
+  })
+
+  test('an administrator lets somebody in, and a viewer does not see how', async () => {
+    const people = { items: [{ id: 'u-2', name: 'ben', roles: ['operator'] }] }
+    const { page, hub } = await visit('/settings', (answers) => {
+      answers['/api/v1/users'] = people
+      answers['/api/v1/tokens'] = { items: [] }
+    })
+    await page.getByText('Let somebody in').click()
+    await page.getByLabel('Name').fill('cleo')
+    await page.getByLabel('approver').last().check()
+    await page.getByRole('button', { name: 'Make an account' }).click()
+    await vi.waitFor(() => expect(hub.received).toHaveLength(1))
+    expect(JSON.parse(hub.received[0]!.body)).toEqual({ name: 'cleo', roles: ['viewer', 'approver'] })
+    const viewer = await visit('/settings', (answers) => {
+      answers['/api/v1/session'] = { who: 'guest', roles: ['viewer'] }
+      answers['/api/v1/tokens'] = { items: [] }
+    })
+    await viewer.page.getByRole('heading', { name: 'Your API tokens' }).waitFor()
+    expect(await viewer.page.getByText('Let somebody in').count()).toBe(0)
   })
 
   test('a figure that nobody knows is a dash and never a zero', async () => {

@@ -2,14 +2,46 @@
  * What the dashboard reads of the hub's API. A field that may be missing is optional here, and a missing figure is shown
  * as "–", never as 0. Fields that the hub adds are of no harm.
  */
-import { get, getText, post } from './http.ts'
+import { get, getText, post, send } from './http.ts'
 
 export type Maybe<T> = T | null | undefined
 /** RFC 3339, or epoch milliseconds where a device's signed document is passed on as it is. */
 export type Time = string | number
 export type Page<T> = { items: T[]; nextCursor?: Maybe<string> }
 
-export type Session = { who: string; role: 'viewer' | 'operator' | 'publisher' | 'admin' }
+export const roles = ['viewer', 'operator', 'publisher', 'approver', 'admin'] as const
+export type Role = (typeof roles)[number]
+export type User = {
+  id: string
+  name: string
+  roles: Role[]
+  hasPassword?: boolean
+  oidcIssuer?: Maybe<string>
+  createdAt?: Maybe<Time>
+  lastLoginAt?: Maybe<Time>
+  disabledAt?: Maybe<Time>
+}
+export type Session = { who: string; roles: Role[]; kind?: string; user?: Maybe<User> }
+export type LoginWays = { password?: boolean; oidc?: Maybe<{ label: string }> }
+export type Invited = { name: string; roles: Role[]; passwordLengthMin: number }
+export type Invitation = { url: string; expiresAt: Time }
+export type BrowserSession = { id: string; startedAt: Time; expiresAt: Time }
+export type ApiToken = {
+  id: string
+  name: string
+  roles: Role[]
+  scopes?: Maybe<string[]>
+  userId?: Maybe<string>
+  createdAt: Time
+  expiresAt?: Maybe<Time>
+  revokedAt?: Maybe<Time>
+  lastUsedAt?: Maybe<Time>
+}
+
+/** What the hub will say too; asked here so that nobody is shown what they may not do. */
+export function may(session: Session | undefined, role: Role): boolean {
+  return session?.roles?.some((held) => held === role || held === 'admin') ?? false
+}
 
 export type CarbonFactor = {
   zone: string
@@ -207,16 +239,39 @@ export type Wave = {
   counts?: Maybe<Record<string, number>>
   gates?: Maybe<GateState[]>
 }
+export type Person = { id: string; name: string }
+export type GivenApproval = {
+  user: Person
+  /** Null: the rollout as a whole. */
+  wave?: Maybe<string>
+  sha256: string
+  at: Time
+  reason?: Maybe<string>
+}
+export type ApprovalDeed = 'approve' | 'reject' | 'withdraw'
+/** What is up for approval now, and what this session may do about it. */
+export type ApprovalQuestion = {
+  wave?: Maybe<string>
+  sha256: string
+  needed: number
+  missing: number
+  given: GivenApproval[]
+  couldApprove: Person[]
+  allowedDeeds: string[]
+}
 export type RolloutAction = 'start' | 'pause' | 'resume' | 'abort' | 'rollback' | 'retry'
 export type Rollout = {
   id: string
   model: string
   version: string
+  releaseDigest?: Maybe<string>
   slot?: Maybe<string>
   phase: string
   sentence?: Maybe<string>
   waves?: Maybe<Wave[]>
   allowedActions?: Maybe<string[]>
+  approval?: Maybe<ApprovalQuestion>
+  approvals?: Maybe<GivenApproval[]>
   plan?: Maybe<unknown>
   selector?: Maybe<string>
   createdAt?: Maybe<Time>
@@ -298,6 +353,31 @@ const query = (values: Record<string, Maybe<string | number>>): string => {
 
 export const api = {
   session: (signal?: AbortSignal) => get<Session>(`${base}/session`, signal),
+  loginWays: (signal?: AbortSignal) => get<LoginWays>(`${base}/session/ways`, signal),
+  login: (name: string, password: string) => post(`${base}/session`, { name, password }),
+  logout: () => send<void>('DELETE', `${base}/session`),
+  invitation: (link: string) => send<Invited>('POST', `${base}/session/invitation`, { link }),
+  acceptInvitation: (link: string, password: string) =>
+    post(`${base}/session/invitation/accept`, { link, password }),
+  changePassword: (old: string, next: string) => send<void>('PUT', `${base}/session/password`, { old, next }),
+  sessions: (signal?: AbortSignal) => get<Page<BrowserSession>>(`${base}/session/others`, signal),
+  endOtherSessions: () => send<{ ended: number }>('DELETE', `${base}/session/others`),
+  users: (signal?: AbortSignal) => get<Page<User>>(`${base}/users`, signal),
+  createUser: (userName: string, given: Role[]) =>
+    send<User & { invitation: Invitation }>('POST', `${base}/users`, { name: userName, roles: given }),
+  invite: (userName: string) => send<Invitation>('POST', `${base}/users/${name(userName)}/invite`),
+  setRoles: (userName: string, given: Role[]) =>
+    send<User>('PUT', `${base}/users/${name(userName)}/roles`, { roles: given }),
+  setDisabled: (userName: string, disabled: boolean) =>
+    send<User>('POST', `${base}/users/${name(userName)}/${disabled ? 'disable' : 'enable'}`),
+  tokens: (signal?: AbortSignal) => get<Page<ApiToken>>(`${base}/tokens`, signal),
+  createToken: (tokenName: string, given: Role[], days: number) =>
+    send<ApiToken & { token: string }>('POST', `${base}/tokens`, {
+      name: tokenName,
+      roles: given,
+      expiresInMs: days * 86_400_000,
+    }),
+  revokeToken: (id: string) => send<void>('DELETE', `${base}/tokens/${name(id)}`),
   overview: (signal?: AbortSignal) => get<Overview>(`${base}/overview`, signal),
   devices: (select: string, cursor: Maybe<string>, signal?: AbortSignal) =>
     get<Page<Device>>(`${base}/devices${query({ select, limit: 100, cursor })}`, signal),
@@ -315,10 +395,15 @@ export const api = {
   rollout: (id: string, signal?: AbortSignal) => get<Rollout>(`${base}/rollouts/${name(id)}`, signal),
   rolloutDevices: (id: string, signal?: AbortSignal) =>
     get<Page<RolloutDevice>>(`${base}/rollouts/${name(id)}/devices`, signal),
-  rolloutEvents: (id: string, signal?: AbortSignal) =>
-    get<Page<RolloutEvent>>(`${base}/rollouts/${name(id)}/events`, signal),
+  rolloutEvents: (id: string, cursor: Maybe<string>, signal?: AbortSignal) =>
+    get<Page<RolloutEvent>>(`${base}/rollouts/${name(id)}/events${query({ limit: 50, cursor })}`, signal),
   act: (id: string, action: RolloutAction, reason: string) =>
     post(`${base}/rollouts/${name(id)}/${action}`, { reason }),
+  decide: (id: string, deed: ApprovalDeed, reason: string, sha256: string) =>
+    post(`${base}/rollouts/${name(id)}/${deed}`, { reason, sha256 }),
+  /** Whose bytes have the hash that is approved. */
+  approvalSubject: (id: string, wave: Maybe<string>) =>
+    `${base}/rollouts/${name(id)}/approval${query({ wave })}`,
   models: (signal?: AbortSignal) => get<Page<Model>>(`${base}/models`, signal),
   model: (model: string, signal?: AbortSignal) => get<Model>(`${base}/models/${name(model)}`, signal),
   version: (model: string, version: string, signal?: AbortSignal) =>

@@ -31,15 +31,19 @@ export async function getText(path: string, signal?: AbortSignal): Promise<strin
   return (await checked(await fetch(path, signal ? { signal } : {}))).text()
 }
 
-/** The header is what another site cannot send: it stands between a cookie and a forged request. */
 export async function post(path: string, body: unknown): Promise<void> {
-  await checked(
-    await fetch(path, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', 'x-godwit-csrf': '1' },
-      body: JSON.stringify(body),
-    }),
-  )
+  await send('POST', path, body)
+}
+
+/** The header is what another site cannot send: it stands between a cookie and a forged request. */
+export async function send<T>(method: 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<T> {
+  const response = await fetch(path, {
+    method,
+    headers: { 'x-godwit-csrf': '1', ...(body !== undefined && { 'content-type': 'application/json' }) },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  })
+  const text = await (await checked(response)).text()
+  return (text ? JSON.parse(text) : undefined) as T
 }
 
 async function checked(response: Response): Promise<Response> {

@@ -8,6 +8,14 @@ export const ask = {
     queryFn: ({ signal }) => api.session(signal),
     retry: false,
   }),
+  loginWays: queryOptions({
+    queryKey: ['login-ways'],
+    queryFn: ({ signal }) => api.loginWays(signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  }),
+  sessions: queryOptions({ queryKey: ['sessions'], queryFn: ({ signal }) => api.sessions(signal) }),
+  users: queryOptions({ queryKey: ['users'], queryFn: ({ signal }) => api.users(signal) }),
+  tokens: queryOptions({ queryKey: ['tokens'], queryFn: ({ signal }) => api.tokens(signal) }),
   overview: queryOptions({ queryKey: ['overview'], queryFn: ({ signal }) => api.overview(signal) }),
   devices: (select: string) =>
     infiniteQueryOptions({
@@ -39,9 +47,11 @@ export const ask = {
       queryFn: ({ signal }) => api.rolloutDevices(id, signal),
     }),
   rolloutEvents: (id: string) =>
-    queryOptions({
+    infiniteQueryOptions({
       queryKey: ['rollout', id, 'events'],
-      queryFn: ({ signal }) => api.rolloutEvents(id, signal),
+      queryFn: ({ pageParam, signal }) => api.rolloutEvents(id, pageParam, signal),
+      initialPageParam: null as string | null,
+      getNextPageParam: (page) => page.nextCursor,
     }),
   models: queryOptions({ queryKey: ['models'], queryFn: ({ signal }) => api.models(signal) }),
   model: (model: string) =>

@@ -14,70 +14,95 @@ import {
   markTokenRevoked,
   markTokenUsed,
   tokenByHash,
+  tokenById,
 } from '../store/access-store.ts'
-import type { Database } from '../store/database.ts'
+import type { Database, Db } from '../store/database.ts'
+import { allUsers, userById } from '../store/user-store.ts'
 import type { Audit } from '../trust/audit.ts'
+import { commonRoles, type Role, type Scope } from './role.ts'
 import { hashOfSecret, isToken, newSecret, newToken } from './secret.ts'
 
-export const roles = ['viewer', 'operator', 'publisher', 'admin'] as const
-/** Each may do what the ones before it may. */
-export type Role = (typeof roles)[number]
-
 /** Who asks: `who` goes into the audit. */
-export type Caller = { who: string; role: Role; kind: 'token' | 'browser' }
+export type Caller = {
+  who: string
+  roles: readonly Role[]
+  /** Narrower than the roles; absent: all that the roles allow. */
+  scopes?: readonly Scope[]
+  kind: 'token' | 'browser'
+  /** A person; absent for a program's own token, and for a browser that a link let in. */
+  user?: { id: string; name: string }
+}
 
 export type ApiToken = {
   id: string
   name: string
-  role: Role
+  roles: readonly Role[]
+  scopes?: readonly Scope[]
+  /** Whose it is: it does no more than that person may, and nothing once they are disabled. */
+  userId?: string
   createdAt: number
   expiresAt?: number
   revokedAt?: number
   lastUsedAt?: number
 }
+export type TokenOptions = {
+  name: string
+  roles: readonly Role[]
+  scopes?: readonly Scope[]
+  userId?: string
+  /** Absent: as long as the configuration allows at most. */
+  expiresInMs?: number
+}
+export type StartedSession = { session: string; expiresAt: number }
 
 /** Who may use the HTTP API. Secrets are answered once; the store holds their hashes. */
 export type Access = {
-  createToken(
-    options: { name: string; role: Role; expiresInMs?: number },
-    who: string,
-  ): Promise<ApiToken & { token: string }>
-  tokens(): Promise<ApiToken[]>
+  createToken(options: TokenOptions, who: string): Promise<ApiToken & { token: string }>
+  /** Of everybody, or of one user. */
+  tokens(userId?: string): Promise<ApiToken[]>
+  token(id: string): Promise<ApiToken | undefined>
   revokeToken(id: string, who: string): Promise<ApiToken | undefined>
   byToken(token: string): Promise<Caller | undefined>
   /** The secret of a link that logs one browser in, once. */
-  createLoginLink(role: Role, who: string): Promise<{ secret: string; expiresAt: number }>
+  createLoginLink(roles: readonly Role[], who: string): Promise<{ secret: string; expiresAt: number }>
   /** The session's secret for the cookie; undefined when the link is unknown, used or expired. */
-  useLoginLink(secret: string): Promise<{ session: string; expiresAt: number } | undefined>
+  useLoginLink(secret: string): Promise<StartedSession | undefined>
   bySession(session: string): Promise<Caller | undefined>
   endSession(session: string): Promise<void>
   /** False before anybody can administer this hub: then `main` prints a setup link. */
   hasAdmin(): Promise<boolean>
+  /** People whose approval counts at this moment. */
+  approvers(): Promise<{ id: string; name: string }[]>
 }
 
 /** How stale `lastUsedAt` may be: not every request is worth a commit. */
 const lastUsedMs = 60_000
 
+type Settings = Pick<HubConfig['access'], 'sessionMs' | 'loginLinkMs' | 'tokenMsMax'>
+
 export function createAccess(
   { db, transaction }: Database,
   clock: Clock,
   audit: Audit,
-  { sessionMs, loginLinkMs }: HubConfig['access'],
+  { sessionMs, loginLinkMs, tokenMsMax }: Settings,
 ): Access {
   return {
-    async createToken({ name, role, expiresInMs }, who) {
-      const now = clock()
-      const expiry = expiresInMs === undefined ? {} : { expiresAt: now + expiresInMs }
-      const created: ApiToken = { id: uuidv7(), name, role, createdAt: now, ...expiry }
+    async createToken({ expiresInMs = tokenMsMax, ...options }, who) {
+      const createdAt = clock()
+      const expiresAt = createdAt + Math.min(expiresInMs, tokenMsMax)
+      const created: ApiToken = { id: uuidv7(), ...options, createdAt, expiresAt }
       const token = newToken()
       await transaction(async (trx) => {
         await insertToken(trx, created, hashOfSecret(token))
-        await audit.append(trx, { who, action: 'token.create', subject: created.id, detail: { name, role } })
+        const { id, name, roles, scopes, userId } = created
+        const detail = { name, roles, ...(scopes && { scopes }), ...(userId !== undefined && { userId }) }
+        await audit.append(trx, { who, action: 'token.create', subject: id, detail })
       })
       return { ...created, token }
     },
 
-    tokens: () => allTokens(db),
+    tokens: (userId) => allTokens(db, userId),
+    token: (id) => tokenById(db, id),
 
     revokeToken: (id, who) =>
       transaction(async (trx) => {
@@ -91,19 +116,29 @@ export function createAccess(
       const token = await tokenByHash(db, hashOfSecret(text))
       const now = clock()
       if (!token || token.revokedAt !== undefined || (token.expiresAt ?? Infinity) <= now) return undefined
-      if (now - (token.lastUsedAt ?? 0) > lastUsedMs) await markTokenUsed(db, token.id, now)
+      const { id, name, roles, scopes, userId } = token
+      const owner = userId === undefined ? undefined : await userById(db, userId)
+      if (userId !== undefined && (!owner || owner.disabledAt !== undefined)) return undefined
+      if (now - (token.lastUsedAt ?? 0) > lastUsedMs) await markTokenUsed(db, id, now)
       // A person recognises the name; the end of the id tells two of that name apart.
-      return { who: `${token.name} (token ${token.id.slice(-6)})`, role: token.role, kind: 'token' }
+      const label = `${name} (token ${id.slice(-6)})`
+      return {
+        who: owner ? `${owner.name}, ${label}` : label,
+        roles: owner ? commonRoles(roles, owner.roles) : roles,
+        ...(scopes && { scopes }),
+        kind: 'token',
+        ...(owner && { user: { id: owner.id, name: owner.name } }),
+      }
     },
 
-    async createLoginLink(role, who) {
+    async createLoginLink(roles, who) {
       const secret = newSecret()
       const now = clock()
       const expiresAt = now + loginLinkMs
       await transaction(async (trx) => {
         await deleteExpiredAccess(trx, now)
-        await insertLoginLink(trx, { hash: hashOfSecret(secret), role, createdAt: now, expiresAt })
-        await audit.append(trx, { who, action: 'session.link', subject: role })
+        await insertLoginLink(trx, { hash: hashOfSecret(secret), roles, createdAt: now, expiresAt })
+        await audit.append(trx, { who, action: 'session.link', subject: roles.join(',') })
       })
       return { secret, expiresAt }
     },
@@ -111,19 +146,26 @@ export function createAccess(
     useLoginLink: (secret) =>
       transaction(async (trx) => {
         const now = clock()
-        const role = await consumeLoginLink(trx, hashOfSecret(secret), now)
-        if (!role) return undefined
+        const link = await consumeLoginLink(trx, hashOfSecret(secret), 'session', now)
+        if (!link) return undefined
+        const { roles } = link
         const session = newSecret()
         const who = `browser:${hashOfSecret(session).slice(0, 8)}`
         const expiresAt = now + sessionMs
-        await insertSession(trx, { hash: hashOfSecret(session), who, role, createdAt: now, expiresAt })
-        await audit.append(trx, { who, action: 'session.start', subject: role })
+        await insertSession(trx, { hash: hashOfSecret(session), who, roles, createdAt: now, expiresAt })
+        await audit.append(trx, { who, action: 'session.start', subject: roles.join(',') })
         return { session, expiresAt }
       }),
 
     async bySession(session) {
       const found = await liveSession(db, hashOfSecret(session), clock())
-      return found && { who: found.who, role: found.role, kind: 'browser' }
+      if (!found) return undefined
+      const { who, roles, userId } = found
+      if (userId === undefined) return { who, roles, kind: 'browser' }
+      // Read at every request: a role that was taken away, or a person who was disabled, counts at once.
+      const user = await userById(db, userId)
+      if (!user || user.disabledAt !== undefined) return undefined
+      return { who: user.name, roles: user.roles, kind: 'browser', user: { id: user.id, name: user.name } }
     },
 
     endSession: (session) =>
@@ -131,13 +173,38 @@ export function createAccess(
         const hash = hashOfSecret(session)
         const found = await liveSession(trx, hash, clock())
         await deleteSession(trx, hash)
-        if (found) await audit.append(trx, { who: found.who, action: 'session.end', subject: found.role })
+        if (found) await audit.append(trx, { who: found.who, action: 'session.end', subject: found.who })
       }),
 
     hasAdmin: () => adminExists(db, clock()),
+
+    approvers: async () =>
+      (await allUsers(db))
+        .filter(({ disabledAt, roles }) => disabledAt === undefined && canApprove(roles))
+        .map(({ id, name }) => ({ id, name })),
   }
 }
 
-export function mayAct(role: Role, needed: Role): boolean {
-  return roles.indexOf(role) >= roles.indexOf(needed)
+function canApprove(roles: readonly Role[]): boolean {
+  return roles.includes('approver') || roles.includes('admin')
+}
+
+/** For a person who has shown who they are. */
+export async function startSessionOf(
+  trx: Db,
+  user: { id: string; name: string },
+  at: { now: number; sessionMs: number },
+): Promise<StartedSession> {
+  const session = newSecret()
+  const expiresAt = at.now + at.sessionMs
+  const times = { createdAt: at.now, expiresAt }
+  await deleteExpiredAccess(trx, at.now)
+  await insertSession(trx, {
+    hash: hashOfSecret(session),
+    who: user.name,
+    roles: [],
+    userId: user.id,
+    ...times,
+  })
+  return { session, expiresAt }
 }

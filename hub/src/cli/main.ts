@@ -13,6 +13,7 @@ import { rolloutNoun } from './commands/rollout.ts'
 import { signNoun } from './commands/sign.ts'
 import { telemetryNouns } from './commands/telemetry.ts'
 import { tokenNoun } from './commands/token.ts'
+import { userNoun } from './commands/user.ts'
 import { trustNoun } from './commands/trust.ts'
 import { verifyNoun } from './commands/verify.ts'
 import { versionNoun } from './commands/version.ts'
@@ -25,6 +26,7 @@ const nouns: Noun[] = [
   signNoun,
   contextNoun,
   tokenNoun,
+  userNoun,
   modelNoun,
   versionNoun,
   deviceNoun,

@@ -1,6 +1,7 @@
 import { parse } from 'node:querystring'
 import type { FastifyRequest } from 'fastify'
-import { type Caller, mayAct, type Role } from '../access/access.ts'
+import type { Caller } from '../access/access.ts'
+import { mayAct, mayPublish, type Role } from '../access/role.ts'
 import type { Device } from '../fleet/device.ts'
 import type { Services } from '../services.ts'
 import { isOfPage } from './page-address.ts'
@@ -21,11 +22,16 @@ declare module 'fastify' {
   }
 }
 
-export const sessionCookie = 'godwit_session'
 const safeMethods = new Set(['GET', 'HEAD'])
 
+/** The prefix makes browsers refuse the cookie from another host, another path, or without TLS. */
+export function sessionCookieOf(isHttps: boolean): string {
+  return isHttps ? '__Host-godwit_session' : 'godwit_session'
+}
+
 /** Knows who asks, or refuses. Runs before the body is read. */
-export function authenticator({ access, fleet }: Services): (request: FastifyRequest) => Promise<void> {
+export function authenticator(services: Services): (request: FastifyRequest) => Promise<void> {
+  const { access, fleet, users } = services
   return async (request) => {
     const needed = accessOf(request)
     if (needed === 'open') return
@@ -37,12 +43,16 @@ export function authenticator({ access, fleet }: Services): (request: FastifyReq
       request.device = verdict.value
       return
     }
-    const caller = bearer === undefined ? await fromCookie(request, access) : await access.byToken(bearer)
-    if (!caller) throw unauthenticated(whyNot(request, bearer))
-    const role = needed === 'device' ? 'viewer' : needed
-    if (!mayAct(caller.role, role)) {
-      throw new Refusal('forbidden', `this needs the role ${role}, and ${caller.who} has ${caller.role}`)
+    const session = sessionOf(request, services)
+    const caller =
+      bearer === undefined ? await fromCookie(request, session, access) : await access.byToken(bearer)
+    if (!caller) {
+      // A browser whose session has ended is everyday; a token that opens nothing is somebody's mistake or worse.
+      if (bearer !== undefined) await users.refused('token', request.ip)
+      throw unauthenticated(whyNot(session, bearer))
     }
+    const role = needed === 'device' ? 'viewer' : needed
+    if (!mayAct(caller, role)) throw new Refusal('forbidden', whyForbidden(caller, role))
     request.caller = caller
   }
 }
@@ -61,22 +71,64 @@ export function whoOf(request: FastifyRequest): string {
   return request.device ? `device:${request.device.id}` : 'anonymous'
 }
 
-async function fromCookie(request: FastifyRequest, access: Services['access']): Promise<Caller | undefined> {
-  const session = request.cookies[sessionCookie]
+/** The secret that this browser's cookie holds. */
+export function sessionOf(
+  { cookies }: FastifyRequest,
+  { enrolment }: Pick<Services, 'enrolment'>,
+): string | undefined {
+  return cookies[sessionCookieOf(enrolment.addresses.httpUrl.startsWith('https:'))]
+}
+
+/** @throws Refusal when the caller's token is for other models */
+export function mustPublish({ caller }: FastifyRequest, models: Iterable<string>): void {
+  for (const model of models) {
+    if (!caller || mayPublish(caller, model)) continue
+    throw new Refusal(
+      'forbidden',
+      `${caller.who} may publish ${caller.scopes?.join(', ')}, not the model ${model}`,
+      {
+        reason: 'outside_scope',
+      },
+    )
+  }
+}
+
+async function fromCookie(
+  request: FastifyRequest,
+  session: string | undefined,
+  access: Services['access'],
+): Promise<Caller | undefined> {
   if (session === undefined) return undefined
   const caller = await access.bySession(session)
-  // Another site can make a browser send our cookie (less so with SameSite), but never this header.
-  if (caller && !safeMethods.has(request.method) && request.headers['x-godwit-csrf'] !== '1') {
-    throw new Refusal('forbidden', 'a browser that changes something must send the header x-godwit-csrf: 1')
-  }
+  if (caller && !safeMethods.has(request.method)) refuseForged(request)
   return caller
 }
 
-function whyNot({ cookies }: FastifyRequest, bearer: string | undefined): string {
+/** Another site can make a browser send our cookie (less so with SameSite), but never this header, nor this origin. */
+export function refuseForged({ headers }: FastifyRequest): void {
+  if (headers['x-godwit-csrf'] !== '1')
+    throw new Refusal('forbidden', 'a browser that changes something must send the header x-godwit-csrf: 1', {
+      reason: 'csrf',
+    })
+  const { origin, host } = headers
+  if (origin !== undefined && hostOf(origin) !== host)
+    throw new Refusal('forbidden', `a page of ${origin} asked for this, and the hub is ${host}`, {
+      reason: 'csrf',
+    })
+}
+
+function hostOf(origin: string): string | undefined {
+  return URL.canParse(origin) ? new URL(origin).host : undefined
+}
+
+function whyForbidden({ who, roles, scopes }: Caller, needed: Role): string {
+  const has = scopes ? `${roles.join(', ')} narrowed to ${scopes.join(', ') || 'nothing'}` : roles.join(', ')
+  return `this needs the role ${needed}, and ${who} has ${has}`
+}
+
+function whyNot(session: string | undefined, bearer: string | undefined): string {
   if (bearer !== undefined) return 'the token is unknown, expired or revoked'
-  return cookies[sessionCookie] === undefined
-    ? 'log in, or send an API token'
-    : 'the session is over: log in again'
+  return session === undefined ? 'log in, or send an API token' : 'the session is over: log in again'
 }
 
 function unauthenticated(detail: string, reason?: string): Refusal {
@@ -87,5 +139,7 @@ function unauthenticated(detail: string, reason?: string): Refusal {
 /** Query strings are in every access log, so a secret in one is cut out before it gets there. */
 export function urlForLog(url: string): string {
   const [path, query] = url.split('?', 2)
-  return query !== undefined && parse(query)['link'] !== undefined ? `${path}?link=***` : url
+  if (query === undefined) return url
+  const names = parse(query)
+  return names['link'] !== undefined || names['code'] !== undefined ? `${path}?***` : url
 }

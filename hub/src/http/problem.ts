@@ -12,6 +12,7 @@ export const problems = {
   'version-exists': { status: 409, title: 'Version exists' },
   'rollout-not-active': { status: 409, title: 'Rollout is not active' },
   'gate-blocked': { status: 409, title: 'A gate does not pass' },
+  'precondition-failed': { status: 412, title: 'It has changed since it was looked at' },
   'payload-too-large': { status: 413, title: 'Body is too large' },
   'unsupported-media-type': { status: 415, title: 'Content type is not supported' },
   'range-not-satisfiable': { status: 416, title: 'Range lies outside' },

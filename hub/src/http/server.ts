@@ -21,16 +21,23 @@ import { deviceRoutes } from './routes/devices.ts'
 import { enrolmentRoutes } from './routes/enrolment.ts'
 import { eventRoutes } from './routes/events.ts'
 import { modelRoutes } from './routes/models.ts'
+import { oidcRoutes } from './routes/oidc.ts'
 import { overviewRoutes } from './routes/overview.ts'
 import { publishingRoutes } from './routes/publishing.ts'
 import { rolloutRoutes } from './routes/rollouts.ts'
+import { rolloutActionRoutes } from './routes/rollouts-actions.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { systemRoutes } from './routes/system.ts'
 import { telemetryRoutes } from './routes/telemetry.ts'
+import { tokenRoutes } from './routes/tokens.ts'
+import { userRoutes } from './routes/users.ts'
 
 const routes: readonly RoutePlugin[] = [
   systemRoutes,
   sessionRoutes,
+  tokenRoutes,
+  userRoutes,
+  oidcRoutes,
   overviewRoutes,
   enrolmentRoutes,
   deviceRoutes,
@@ -38,6 +45,7 @@ const routes: readonly RoutePlugin[] = [
   modelRoutes,
   publishingRoutes,
   rolloutRoutes,
+  rolloutActionRoutes,
   telemetryRoutes,
   blobRoutes,
   eventRoutes,
@@ -67,7 +75,13 @@ export async function createServer(services: Services): Promise<App> {
   observe(app, services)
   await app.register(helmet, helmetOptions)
   await app.register(cookie)
-  await app.register(rateLimit, { global: false })
+  await app.register(rateLimit, {
+    max: config.http.requestsPerMinuteMax,
+    timeWindow: 60_000,
+    enableDraftSpec: true,
+    // A fleet behind one address fetches thousands of blocks; what a device may do is bounded by its own token.
+    allowList: ({ routeOptions }) => (routeOptions.config as { access?: string }).access === 'device',
+  })
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',

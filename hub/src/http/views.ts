@@ -1,5 +1,6 @@
 import { toRfc3339 } from '@godwit/protocol/units'
 import type { ApiToken } from '../access/access.ts'
+import type { User } from '../access/user.ts'
 import type { Device } from '../fleet/device.ts'
 import type { JoinToken } from '../fleet/enrolment.ts'
 import { isListed, type Model, type ModelVersion } from '../registry/model.ts'
@@ -31,11 +32,23 @@ export function joinTokenView(token: JoinToken) {
   return { ...rest, ...times }
 }
 
-export function tokenView({ id, name, role, createdAt, expiresAt, revokedAt, lastUsedAt }: ApiToken) {
+export function userView({ createdAt, disabledAt, lastLoginAt, oidc, ...rest }: User) {
+  return {
+    ...rest,
+    ...(oidc && { oidcIssuer: oidc.issuer }),
+    createdAt: toRfc3339(createdAt),
+    ...optionalTimes({ disabledAt, lastLoginAt }),
+  }
+}
+
+export function tokenView(token: ApiToken) {
+  const { id, name, roles, scopes, userId, createdAt, expiresAt, revokedAt, lastUsedAt } = token
   return {
     id,
     name,
-    role,
+    roles,
+    ...(scopes && { scopes }),
+    ...(userId !== undefined && { userId }),
     createdAt: toRfc3339(createdAt),
     ...optionalTimes({ expiresAt, revokedAt, lastUsedAt }),
   }

@@ -6,8 +6,9 @@ import type { Services } from '../services.ts'
 import { orderOf, waveCounts } from './cohort.ts'
 import type { Deployment } from './deployment.ts'
 import { mistakesOfPlan, type Plan, type PlanMistake, type PlanRequest, planOf } from './plan.ts'
-import type { Rollout, Wave } from './rollout.ts'
+import type { Rollout, RolloutPhase } from './rollout.ts'
 import { parseSelector, type Requirement, selects } from './selector.ts'
+import type { Wave } from './wave.ts'
 
 export type CreateRequest = {
   model: string
@@ -17,6 +18,8 @@ export type CreateRequest = {
   plan: PlanRequest
   /** Kept as a draft until it is started. */
   draft: boolean
+  /** The user who asks; absent: a program does. */
+  creatorId?: string
 }
 export type CreateRefusal =
   | 'unknown-version'
@@ -32,12 +35,15 @@ export type Prepared =
 
 type Needs = Pick<Services, 'registry' | 'fleet' | 'directives'>
 
-/** Works out who would get what, and refuses what could only go wrong later. Writes nothing. */
+/**
+ * Works out who would get what, and refuses what could only go wrong later. Writes nothing.
+ *
+ * @param approvalsMin how many approvals this hub asks for, whatever the plan says
+ */
 export async function prepare(
   needs: Needs,
   request: CreateRequest,
-  id: string,
-  at: EpochMs,
+  { id, at, approvalsMin }: { id: string; at: EpochMs; approvalsMin: number },
 ): Promise<Prepared> {
   const { model, version, slot } = request
   const found = await needs.registry.version(model, version)
@@ -48,7 +54,7 @@ export async function prepare(
       '#/version',
       `${model} ${version} is not listed by signed targets: devices would refuse it`,
     )
-  const plan = planOf(request.plan)
+  const plan = withApprovals(planOf(request.plan), approvalsMin)
   const mistakes = mistakesOfPlan(plan)
   if (mistakes.length > 0) return { ready: false, because: 'bad-plan', mistakes }
   const missing = await missingProfile(needs, request, plan)
@@ -65,10 +71,21 @@ export async function prepare(
       members.length === 0 ? 'no device matches' : `all ${members.length} devices run ${version} already`
     return refuse('no-targets', '#/selector', `selector "${request.selector}": ${why}`)
   }
-  const base = { id, slot, goal, plan, since: at, reason: null, toRestore: [] }
-  const phase = request.draft ? 'draft' : (plan.startAt ?? 0) > at ? 'scheduled' : 'running'
+  const { creatorId = null } = request
+  const base = { id, slot, goal, plan, creatorId, since: at, reason: null, approvals: [], toRestore: [] }
+  const phase = request.draft ? 'draft' : firstPhase(plan, at)
   const { waves, deployments } = await assign(needs, base, targets, at)
   return { ready: true, rollout: { ...base, phase, waves, deployments } }
+}
+
+/** In the plan itself, so that it says what it takes and the approved hash covers it. */
+function withApprovals(plan: Plan, approvalsMin: number): Plan {
+  return approvalsMin > (plan.approvals?.count ?? 0) ? { ...plan, approvals: { count: approvalsMin } } : plan
+}
+
+function firstPhase({ approvals, startAt = 0 }: Plan, at: EpochMs): RolloutPhase {
+  if (approvals) return 'awaiting_approval'
+  return startAt > at ? 'scheduled' : 'running'
 }
 
 function refuse(because: CreateRefusal, pointer: string, detail: string): Prepared {

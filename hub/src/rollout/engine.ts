@@ -1,9 +1,19 @@
-import type { SlotGoal } from '@godwit/protocol/messages/directive'
 import type { Services } from '../services.ts'
 import type { Db } from '../store/database.ts'
+import { type Once, remember, remembered } from '../store/idempotency-store.ts'
+import {
+  type ApprovalDeed,
+  type ApprovalRefusal,
+  type Approvers,
+  nobody,
+  type Person,
+  refusalOf,
+} from './approval.ts'
 import { type CreateRefusal, type CreateRequest, prepare } from './create.ts'
-import { answerIn, type DeploymentState } from './deployment.ts'
+import { answerIn } from './deployment.ts'
+import { countsOf } from './deployments.ts'
 import { collectEvidence } from './evidence.ts'
+import { setGoals } from './goals.ts'
 import type { PlanMistake } from './plan.ts'
 import {
   type Action,
@@ -13,7 +23,6 @@ import {
   type OperatorAction,
   type Rollout,
   type RolloutEvent,
-  step,
 } from './rollout.ts'
 import {
   insertRollout,
@@ -29,17 +38,24 @@ import {
 } from './rollout-store.ts'
 import { verdictSentence } from './sentence.ts'
 import { Serial } from './serial.ts'
+import { step } from './step.ts'
 
 export type CreateVerdict =
-  | { created: true; stored: StoredRollout }
-  | { created: false; because: CreateRefusal; mistakes: PlanMistake[] }
+  /** `answer`: this very request has been answered before, with that. */
+  | { created: true; stored: StoredRollout; answer?: unknown }
+  | { created: false; because: CreateRefusal | 'other-request'; mistakes: PlanMistake[] }
+export type ActRefusal = 'unknown-rollout' | 'not-allowed' | 'conflict' | 'other-revision'
 export type ActVerdict =
   | { acted: true; stored: StoredRollout }
-  | { acted: false; because: 'unknown-rollout' | 'not-allowed' | 'conflict'; detail: string }
+  | { acted: false; because: ActRefusal | ApprovalRefusal; detail: string }
+
+/** Who orders what. `revisions`: do it only if the rollout still has one of these; absent: whatever it has. */
+export type Wish = { who: string; reason: string; revisions?: readonly number[] }
+export type ApprovalWish = Wish & { person: Person; sha256?: string }
 
 type Needs = Pick<
   Services,
-  'database' | 'clock' | 'feed' | 'audit' | 'fleet' | 'registry' | 'directives' | 'log'
+  'database' | 'clock' | 'config' | 'feed' | 'audit' | 'fleet' | 'registry' | 'directives' | 'log'
 >
 
 /** Moves of one tick at most: a wave that passes opens the next at once, and no loop of our own making runs for ever. */
@@ -52,6 +68,7 @@ const movesPerTick = 8
 export class RolloutEngine {
   readonly #needs: Needs
   readonly #newId: () => string
+  readonly #people: () => Promise<readonly Person[]>
   readonly #serial = new Serial()
   readonly #unfinished = new Map<string, StoredRollout>()
   /** What live views were last told, so that a tick without news stays silent. */
@@ -59,9 +76,11 @@ export class RolloutEngine {
   readonly #heard = new Set<string>()
   readonly #revoked = new Set<string>()
 
-  constructor(needs: Needs, newId: () => string) {
+  /** @param people the users who may approve at this moment */
+  constructor(needs: Needs, newId: () => string, people: () => Promise<readonly Person[]>) {
     this.#needs = needs
     this.#newId = newId
+    this.#people = people
   }
 
   /** Takes up what the store holds; call once, before anything else. */
@@ -80,18 +99,27 @@ export class RolloutEngine {
     return found.flatMap((stored) => stored ?? [])
   }
 
-  entries(id: string, after: number, limit: number): Promise<RolloutEntry[]> {
-    return rolloutEntries(this.#needs.database.db, id, after, limit)
+  /** Newest first, from below this id on. */
+  entries(id: string, before: number | undefined, limit: number): Promise<RolloutEntry[]> {
+    return rolloutEntries(this.#needs.database.db, id, before, limit)
+  }
+
+  async approvers(): Promise<Approvers> {
+    return { minimum: this.#needs.config.rollouts.approvals, people: await this.#people() }
   }
 
   activeCount(): number {
     return [...this.#unfinished.values()].filter(({ rollout }) => isActive(rollout)).length
   }
 
-  create(request: CreateRequest, who: string): Promise<CreateVerdict> {
+  /** @param once a request that its sender may repeat: it makes one rollout, however often it comes */
+  create(request: CreateRequest, who: string, once?: Once): Promise<CreateVerdict> {
     return this.#serial.run(async () => {
       const at = this.#needs.clock()
-      const prepared = await prepare(this.#needs, request, this.#newId(), at)
+      const earlier = once && (await this.#answered(once, at))
+      if (earlier) return earlier
+      const approvalsMin = this.#needs.config.rollouts.approvals
+      const prepared = await prepare(this.#needs, request, { id: this.#newId(), at, approvalsMin })
       if (!prepared.ready) return { created: false, because: prepared.because, mistakes: prepared.mistakes }
       const { rollout } = prepared
       const conflict = this.#conflictOf(rollout)
@@ -104,14 +132,16 @@ export class RolloutEngine {
       }
       const head = { revision: 1, createdAt: at, createdBy: who, updatedAt: at, selector: request.selector }
       const stored = { rollout, head }
+      const approvers = await this.approvers()
       await this.#needs.database.transaction(async (trx) => {
         await insertRollout(trx, stored)
+        if (once) await remember(trx, once, rollout.id, at)
         const { model, version } = request
         const message = `${model} ${version} for ${rollout.deployments.size} devices in ${rollout.waves.length} waves`
         await insertRolloutEntry(trx, rollout.id, { at, kind: 'created', who, message })
         const detail = { model, version, selector: request.selector, devices: rollout.deployments.size }
         await this.#needs.audit.append(trx, { who, action: 'rollout.create', subject: rollout.id, detail })
-        await this.#tell(trx, stored)
+        await this.#tell(trx, stored, approvers)
       })
       this.#unfinished.set(rollout.id, stored)
       await this.#tickOne(rollout.id)
@@ -119,11 +149,8 @@ export class RolloutEngine {
     })
   }
 
-  act(id: string, action: OperatorAction, who: string, reason: string): Promise<ActVerdict> {
-    return this.#serial.run(async () => {
-      const stored = await this.#load(id)
-      if (!stored) return { acted: false, because: 'unknown-rollout', detail: `there is no rollout ${id}` }
-      const { rollout } = stored
+  act(id: string, action: OperatorAction, { who, reason, revisions }: Wish): Promise<ActVerdict> {
+    return this.#wished(id, revisions, async ({ rollout }) => {
       if (!allowedActions(rollout).includes(action)) {
         const may = allowedActions(rollout).join(', ') || 'nothing'
         const detail = `rollout ${id} is ${rollout.phase}: ${action} is not possible, only ${may}`
@@ -131,10 +158,52 @@ export class RolloutEngine {
       }
       const conflict = isActive(rollout) ? undefined : this.#conflictOf(rollout)
       if (conflict) return { acted: false, because: 'conflict', detail: conflict }
-      await this.#apply(id, [{ type: action, at: this.#needs.clock(), who, reason }])
+      const approvers = await this.approvers()
+      await this.#apply(id, [{ type: action, at: this.#needs.clock(), who, reason, approvers }])
+      return undefined
+    })
+  }
+
+  decide(id: string, deed: ApprovalDeed, wish: ApprovalWish): Promise<ActVerdict> {
+    const { who, reason, person, sha256, revisions } = wish
+    return this.#wished(id, revisions, async ({ rollout }) => {
+      const approvers = await this.approvers()
+      const said = { type: deed, at: this.#needs.clock(), who, reason, person, sha256, approvers }
+      const refusal = refusalOf(rollout, said)
+      if (refusal) return { acted: false, ...refusal }
+      await this.#apply(id, [said])
+      return undefined
+    })
+  }
+
+  /** @param carryOut answers why it was not done, or undefined */
+  #wished(
+    id: string,
+    revisions: readonly number[] | undefined,
+    carryOut: (stored: StoredRollout) => Promise<ActVerdict | undefined>,
+  ): Promise<ActVerdict> {
+    return this.#serial.run(async () => {
+      const stored = await this.#load(id)
+      if (!stored) return { acted: false, because: 'unknown-rollout', detail: `there is no rollout ${id}` }
+      const { revision } = stored.head
+      if (revisions && !revisions.includes(revision)) {
+        const detail = `rollout ${id} has revision ${revision}, asked for was ${revisions.join(' or ')}`
+        return { acted: false, because: 'other-revision', detail }
+      }
+      const refused = await carryOut(stored)
+      if (refused) return refused
       await this.#tickOne(id)
       return { acted: true, stored: (await this.#load(id))! }
     })
+  }
+
+  async #answered(once: Once, at: number): Promise<CreateVerdict | undefined> {
+    const earlier = await remembered(this.#needs.database.db, once, at)
+    if (!earlier) return undefined
+    if (earlier.requestSha256 === once.requestSha256)
+      return { created: true, stored: (await this.#load(earlier.subject))!, answer: earlier.answer }
+    const detail = 'this Idempotency-Key was sent with another request before'
+    return { created: false, because: 'other-request', mistakes: [{ pointer: '#', detail }] }
   }
 
   /** A device's report is committed. Many at once become one step of each rollout. */
@@ -201,7 +270,8 @@ export class RolloutEngine {
       const before = await this.#load(id)
       if (!before) return
       const evidence = await collectEvidence(this.#needs.database.db, before.rollout)
-      await this.#apply(id, [{ type: 'tick', at: this.#needs.clock(), evidence }])
+      const approvers = asksForApproval(before.rollout) ? await this.approvers() : nobody
+      await this.#apply(id, [{ type: 'tick', at: this.#needs.clock(), evidence, approvers }])
       const after = await this.#load(id)
       if (!after || placeOf(after.rollout) === placeOf(before.rollout)) return
     }
@@ -229,10 +299,15 @@ export class RolloutEngine {
     if (isSame && rollout.deployments === before.rollout.deployments) return
     const at = clock()
     const stored = { rollout, head: { ...before.head, revision: before.head.revision + 1, updatedAt: at } }
+    const approvers = asksForApproval(rollout) ? await this.approvers() : nobody
     await database.transaction(async (trx) => {
       await saveRollout(trx, stored, before.rollout)
-      for (const { kind, who, message, evidence } of records)
+      for (const { kind, who, message, evidence } of records) {
         await insertRolloutEntry(trx, rollout.id, { at, kind, who, message, evidence })
+        const action = auditedKinds[kind]
+        const detail = { ...(evidence as Record<string, unknown>), message }
+        if (action) await audit.append(trx, { who, action, subject: rollout.id, detail })
+      }
       if (rollout.phase !== before.rollout.phase) {
         const { who = 'hub', text = '' } = rollout.reason ?? {}
         const entry = {
@@ -243,7 +318,7 @@ export class RolloutEngine {
         }
         await audit.append(trx, entry)
       }
-      await this.#tell(trx, stored)
+      await this.#tell(trx, stored, approvers)
     })
     if (isActive(rollout) || rollout.toRestore.length > 0) this.#unfinished.set(rollout.id, stored)
     else this.#unfinished.delete(rollout.id)
@@ -254,48 +329,13 @@ export class RolloutEngine {
     const { deviceIds } = action
     let versions: Map<string, number>
     try {
-      versions =
-        action.do === 'direct'
-          ? await this.#setGoal(
-              rollout,
-              deviceIds,
-              action.force ? { ...rollout.goal, force: true } : rollout.goal,
-            )
-          : await this.#restore(rollout, deviceIds)
+      versions = await setGoals(this.#needs.directives, rollout, action)
     } catch (error) {
       // What is decided is on record; the next tick finds it without a directive and asks again.
       this.#needs.log.error({ err: error, rollout: rollout.id }, 'directives could not be signed')
       return
     }
     await this.#apply(rollout.id, [{ type: 'directed', at: this.#needs.clock(), deviceIds, versions }])
-  }
-
-  #setGoal(rollout: Rollout, deviceIds: readonly string[], goal: SlotGoal): Promise<Map<string, number>> {
-    const options = { who: `rollout:${rollout.id}`, windowMs: rollout.plan.windowMs }
-    return this.#needs.directives.setGoal(deviceIds, rollout.slot, goal, options)
-  }
-
-  /** Takes back only what is this rollout's own: a goal that somebody has set since stays. */
-  async #restore(rollout: Rollout, deviceIds: readonly string[]): Promise<Map<string, number>> {
-    const { directives } = this.#needs
-    const groups = new Map<string, { previous: SlotGoal | null; deviceIds: string[] }>()
-    for (const deviceId of deviceIds) {
-      const previous = rollout.deployments.get(deviceId)?.previous ?? null
-      const set = (await directives.goalsOf(deviceId))[rollout.slot]?.releaseDigest
-      if (set !== rollout.goal.releaseDigest && set !== previous?.releaseDigest) continue
-      const key = JSON.stringify(previous)
-      const group = groups.get(key) ?? { previous, deviceIds: [] }
-      group.deviceIds.push(deviceId)
-      groups.set(key, group)
-    }
-    const versions = new Map<string, number>()
-    for (const { previous, deviceIds } of groups.values()) {
-      const set = previous
-        ? await this.#setGoal(rollout, deviceIds, previous)
-        : await directives.removeGoal(deviceIds, rollout.slot, { who: `rollout:${rollout.id}` })
-      for (const [deviceId, version] of set) versions.set(deviceId, version)
-    }
-    return versions
   }
 
   /** One active rollout per device and slot: two would take turns undoing each other. */
@@ -310,14 +350,34 @@ export class RolloutEngine {
     return undefined
   }
 
-  async #tell(trx: Db, { rollout, head }: StoredRollout): Promise<void> {
-    const news = { id: rollout.id, phase: rollout.phase, waves: wavesOf(rollout), counts: countsOf(rollout) }
+  async #tell(trx: Db, { rollout, head }: StoredRollout, approvers: Approvers): Promise<void> {
+    const { id, phase, approvals, deployments } = rollout
+    const news = {
+      id,
+      phase,
+      waves: wavesOf(rollout),
+      counts: countsOf(deployments),
+      approvals: approvals.length,
+    }
     const text = JSON.stringify(news)
     if (this.#told.get(rollout.id) === text) return
     this.#told.set(rollout.id, text)
-    const data = { ...news, revision: head.revision, verdict: verdictSentence(rollout) }
+    const data = { ...news, revision: head.revision, verdict: verdictSentence(rollout, approvers) }
     await this.#needs.feed.append(trx, { topic: `rollout:${rollout.id}`, type: 'rollout.state', data })
   }
+}
+
+/** Words of people that the audit keeps beside the changes of phase. */
+const auditedKinds: Record<string, string> = {
+  approved: 'rollout.approve',
+  rejected: 'rollout.reject',
+  withdrawn: 'rollout.withdraw',
+}
+
+/** Is it worth looking up who could give it? */
+function asksForApproval({ phase, waves }: Rollout): boolean {
+  if (phase === 'awaiting_approval' || phase === 'scheduled') return true
+  return waves.some(({ state }) => state === 'awaiting_approval')
 }
 
 function take(set: Set<string>): string[] {
@@ -331,18 +391,10 @@ function placeOf(rollout: Rollout): string {
   return `${rollout.phase} ${index} ${index === undefined ? '' : rollout.waves[index]!.state}`
 }
 
-function plain({ phase, since, reason, waves, toRestore }: Rollout) {
-  return { phase, since, reason, waves, toRestore }
+function plain({ phase, since, reason, approvals, waves, toRestore }: Rollout) {
+  return { phase, since, reason, approvals, waves, toRestore }
 }
 
 function wavesOf(rollout: Rollout): { name: string; state: string }[] {
   return rollout.waves.map(({ name, state }) => ({ name, state }))
-}
-
-export function countsOf(rollout: Rollout, wave?: number): Partial<Record<DeploymentState, number>> {
-  const counts: Partial<Record<DeploymentState, number>> = {}
-  for (const deployment of rollout.deployments.values())
-    if (wave === undefined || deployment.wave === wave)
-      counts[deployment.state] = (counts[deployment.state] ?? 0) + 1
-  return counts
 }

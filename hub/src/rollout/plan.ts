@@ -29,6 +29,12 @@ export const WaveSize = Type.Union([
 ])
 export type WaveSize = Static<typeof WaveSize>
 
+/** How many users other than the rollout's creator must say yes before it goes on. */
+export const ApprovalPlan = Type.Object(
+  { count: Type.Integer({ minimum: 1, maximum: 100 }) },
+  { additionalProperties: false },
+)
+
 export const WavePlan = Type.Object(
   {
     name: Type.String({ minLength: 1, maxLength: 64 }),
@@ -42,6 +48,8 @@ export const WavePlan = Type.Object(
     /** How long a device may stay in one state. Integer milliseconds. */
     deadlineMs: Type.Integer({ minimum: 1 }),
     gates: Type.Array(GatePlan, { maxItems: gateMetrics.length }),
+    /** Absent: the wave opens as soon as the one before it has passed. */
+    approvals: Type.Optional(ApprovalPlan),
   },
   { additionalProperties: false },
 )
@@ -60,6 +68,8 @@ export const Plan = Type.Object(
     stratifyBy: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$' })),
     /** Absent: at once. */
     startAt: Type.Optional(EpochMs),
+    /** Before anybody is directed. Absent: as many as the hub's `rollouts.approvals` says. */
+    approvals: Type.Optional(ApprovalPlan),
   },
   { additionalProperties: false },
 )

@@ -12,7 +12,7 @@ declare module '../services.ts' {
 const tickMs = 1_000
 
 export function rolloutPart(services: Services): Part {
-  const engine = new RolloutEngine(services, uuidv7)
+  const engine = new RolloutEngine(services, uuidv7, () => services.access.approvers())
   services.rollouts = engine
   const failed = (error: unknown) => services.log.error({ err: error }, 'rollout engine failed')
   let timer: NodeJS.Timeout | undefined

@@ -1,6 +1,7 @@
 import type { SlotGoal } from '@godwit/protocol/messages/directive'
 import type { ResultCode } from '@godwit/protocol/result-code'
 import type { Db } from '../store/database.ts'
+import type { Approval } from './approval.ts'
 import type { Deployment, DeploymentState } from './deployment.ts'
 import type { Plan } from './plan.ts'
 import type { Rollout, RolloutPhase } from './rollout.ts'
@@ -38,6 +39,7 @@ export async function insertRollout(db: Db, { rollout, head }: StoredRollout): P
       ...changing(rollout, head),
       created_at: head.createdAt,
       created_by: head.createdBy,
+      creator_id: rollout.creatorId,
     })
     .execute()
   await saveDeployments(db, id, [...rollout.deployments.values()])
@@ -48,6 +50,25 @@ export async function saveRollout(db: Db, { rollout, head }: StoredRollout, befo
   await db.updateTable('rollout').set(changing(rollout, head)).where('id', '=', rollout.id).execute()
   const changed = [...rollout.deployments.values()].filter((d) => before.deployments.get(d.deviceId) !== d)
   await saveDeployments(db, rollout.id, changed)
+  if (rollout.approvals !== before.approvals) await saveApprovals(db, rollout)
+}
+
+/** One per person and wave, and the table's key says so too. */
+async function saveApprovals(db: Db, { id, approvals }: Rollout): Promise<void> {
+  await db.deleteFrom('rollout_approval').where('rollout_id', '=', id).execute()
+  const rows = approvals.map(({ person, wave, sha256, at, reason }) => ({
+    ...{ rollout_id: id, user_id: person.id, user_name: person.name, wave: wave ?? '', sha256, at, reason },
+  }))
+  if (rows.length > 0) await db.insertInto('rollout_approval').values(rows).execute()
+}
+
+async function approvalsById(db: Db, id: string): Promise<Approval[]> {
+  const rows = db.selectFrom('rollout_approval').selectAll().where('rollout_id', '=', id)
+  return (await rows.orderBy('at').orderBy('user_id').execute()).map((row) => ({
+    person: { id: row.user_id, name: row.user_name },
+    wave: row.wave === '' ? null : row.wave,
+    ...{ sha256: row.sha256, at: row.at, reason: row.reason },
+  }))
 }
 
 function changing({ phase, goal, since, reason, waves, toRestore }: Rollout, head: RolloutHead) {
@@ -97,9 +118,11 @@ export async function rolloutById(db: Db, id: string): Promise<StoredRollout | u
       slot: row.slot,
       goal,
       plan: JSON.parse(row.plan_json) as Plan,
+      creatorId: row.creator_id,
       phase: row.phase as RolloutPhase,
       since,
       reason,
+      approvals: await approvalsById(db, id),
       waves,
       toRestore,
       deployments: await deploymentsById(db, id),
@@ -186,18 +209,19 @@ export async function insertRolloutEntry(
     .execute()
 }
 
+/** Newest first. @param before the id to go on below; undefined: from the newest */
 export async function rolloutEntries(
   db: Db,
   rolloutId: string,
-  after: number,
+  before: number | undefined,
   limit: number,
 ): Promise<RolloutEntry[]> {
   const rows = await db
     .selectFrom('rollout_event')
     .selectAll()
     .where('rollout_id', '=', rolloutId)
-    .where('id', '>', after)
-    .orderBy('id')
+    .where('id', '<', before ?? Number.MAX_SAFE_INTEGER)
+    .orderBy('id', 'desc')
     .limit(limit)
     .execute()
   return rows.map(({ id, at, kind, who, message, evidence_json }) => ({

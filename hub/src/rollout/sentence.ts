@@ -1,3 +1,4 @@
+import { type Approvers, questionOf } from './approval.ts'
 import { type Deployment, isInFlight } from './deployment.ts'
 import type { GateName, GateVerdict } from './judge.ts'
 import type { Rollout } from './rollout.ts'
@@ -32,8 +33,12 @@ export function failureSentence(gates: readonly GateVerdict[], deployments: read
   return failed.join('; ') + (counted.length > 0 ? `: ${counted.join(', ')}` : '')
 }
 
-/** One line that answers: what is it doing, why, and what happens next. */
-export function verdictSentence(rollout: Rollout): string {
+/**
+ * One line that answers: what is it doing, why, and what happens next.
+ *
+ * @param approvers absent: a waiting rollout does not say who could approve it
+ */
+export function verdictSentence(rollout: Rollout, approvers?: Approvers): string {
   const { phase, reason, goal } = rollout
   const all = [...rollout.deployments.values()]
   const count = (state: Deployment['state']) => all.filter((d) => d.state === state).length
@@ -44,10 +49,12 @@ export function verdictSentence(rollout: Rollout): string {
   switch (phase) {
     case 'draft':
       return `Not started: ${release} for ${all.length} devices.`
+    case 'awaiting_approval':
+      return `Waits for approval: ${approvalSentence(rollout, approvers)}`
     case 'scheduled':
       return `Scheduled: ${release} for ${all.length} devices at ${new Date(rollout.plan.startAt ?? 0).toISOString()}.`
     case 'running':
-      return runningSentence(rollout)
+      return runningSentence(rollout, approvers)
     case 'paused':
       return `Paused${by}${atWave(rollout)}${because}${since}. No further device is directed.`
     case 'completed': {
@@ -64,7 +71,28 @@ export function verdictSentence(rollout: Rollout): string {
   }
 }
 
-function runningSentence(rollout: Rollout): string {
+/** How much is missing, and who could give it: a rollout that waits for ever must say for whom. */
+function approvalSentence(rollout: Rollout, approvers: Approvers | undefined): string {
+  const question = questionOf(rollout, approvers ?? { minimum: 0, people: [] })
+  if (!approvers || !question) return 'nobody is directed before it is given.'
+  const { needed, given, missing, others } = question
+  const by = given.map(({ person }) => person.name)
+  const count = `${given.length} of ${needed} given${by.length > 0 ? ` (${listed(by, 'and')})` : ''}`
+  const names = listed(
+    others.map(({ name }) => name),
+    'or',
+  )
+  if (others.length >= missing) return `${count}; ${names} could give what is missing.`
+  const few = names === '' ? 'nobody could give more' : `only ${names} could give more`
+  return `${count}; ${few}: an administrator has to make somebody an approver.`
+}
+
+function listed(names: readonly string[], joint: 'and' | 'or'): string {
+  if (names.length > 5) return `${names.slice(0, 4).join(', ')} ${joint} ${names.length - 4} others`
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} ${joint} ${names.at(-1)}`
+}
+
+function runningSentence(rollout: Rollout, approvers: Approvers | undefined): string {
   const index = rollout.waves.findIndex(({ state }) => state !== 'passed')
   const wave = rollout.waves[index]
   if (!wave) return `All ${rollout.waves.length} waves passed.`
@@ -72,6 +100,8 @@ function runningSentence(rollout: Rollout): string {
   const updated = `${inWave.filter(({ state }) => state === 'succeeded').length} of ${inWave.length} devices updated`
   const at = atWave(rollout)
   switch (wave.state) {
+    case 'awaiting_approval':
+      return `Waits for approval${at}: ${approvalSentence(rollout, approvers)}`
     case 'soaking':
     case 'judging': {
       const plan = rollout.plan.waves.find(({ name }) => name === wave.name)

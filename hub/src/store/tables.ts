@@ -21,15 +21,45 @@ export interface Tables {
   api_token: {
     id: string
     name: string
+    /** Roles with commas between them, here and below. */
     role: string
     hash: string
     created_at: number
     expires_at: number | null
     revoked_at: number | null
     last_used_at: number | null
+    user_id: string | null
+    scopes_json: string | null
   }
-  login_link: { hash: string; role: string; created_at: number; expires_at: number; used_at: number | null }
-  browser_session: { hash: string; who: string; role: string; created_at: number; expires_at: number }
+  login_link: {
+    hash: string
+    role: string
+    created_at: number
+    expires_at: number
+    used_at: number | null
+    /** Whom it invites; null: it opens one browser. */
+    user_id: string | null
+  }
+  browser_session: {
+    hash: string
+    who: string
+    role: string
+    created_at: number
+    expires_at: number
+    user_id: string | null
+  }
+  person: {
+    id: string
+    name: string
+    roles: string
+    /** scrypt with its parameters. */
+    password: string | null
+    oidc_issuer: string | null
+    oidc_subject: string | null
+    disabled_at: number | null
+    created_at: number
+    last_login_at: number | null
+  }
 
   join_token: {
     id: string
@@ -115,7 +145,30 @@ export interface Tables {
     revision: number
     created_at: number
     created_by: string
+    /** The user behind `created_by`; null: a program. */
+    creator_id: string | null
     updated_at: number
+  }
+  rollout_approval: {
+    rollout_id: string
+    /** Empty: the rollout as a whole. */
+    wave: string
+    user_id: string
+    user_name: string
+    sha256: string
+    at: number
+    reason: string
+  }
+  /** What was answered to a request that its sender may repeat; bounded by age. */
+  idempotency_key: {
+    who: string
+    key: string
+    request_sha256: string
+    /** What the request made. */
+    subject: string
+    /** Null until it has been answered. */
+    answer_json: string | null
+    at: number
   }
   rollout_device: {
     rollout_id: string

@@ -9,6 +9,8 @@ export const HubStatus = Type.Object({
   time: Rfc3339,
   /** Agents spread their reconnection over this many milliseconds (thundering herd). */
   retryAfterMs: Type.Optional(Count),
+  /** Devices begin a download some time within this many milliseconds. Unsigned, so they wait an hour at most. */
+  downloadSpreadMs: Type.Optional(Count),
 })
 export type HubStatus = Static<typeof HubStatus>
 export const hubStatus = defineDocument('hub status', HubStatus)

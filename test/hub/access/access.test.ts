@@ -10,15 +10,15 @@ afterEach(() => box.close())
 const access = () => box.hub.services.access
 
 test('a token opens with its role until it expires or is revoked', async () => {
-  const short = await access().createToken({ name: 'ci', role: 'publisher', expiresInMs: 1_000 }, 'test')
-  const long = await access().createToken({ name: 'ops', role: 'operator' }, 'test')
+  const short = await access().createToken({ name: 'ci', roles: ['publisher'], expiresInMs: 1_000 }, 'test')
+  const long = await access().createToken({ name: 'ops', roles: ['operator'] }, 'test')
   expect(await access().byToken(short.token)).toMatchObject({
-    role: 'publisher',
+    roles: ['publisher'],
     who: `ci (token ${short.id.slice(-6)})`,
   })
   box.time.now += 1_000
   expect(await access().byToken(short.token)).toBeUndefined()
-  expect(await access().byToken(long.token)).toMatchObject({ role: 'operator' })
+  expect(await access().byToken(long.token)).toMatchObject({ roles: ['operator'] })
   await access().revokeToken(long.id, 'test')
   expect(await access().byToken(long.token)).toBeUndefined()
 })
@@ -32,19 +32,19 @@ test('a mistyped token is recognised without asking the store', () => {
 })
 
 test('a login link works once, and a used or old one does not', async () => {
-  const { secret } = await access().createLoginLink('viewer', 'test')
+  const { secret } = await access().createLoginLink(['viewer'], 'test')
   const both = await Promise.all([access().useLoginLink(secret), access().useLoginLink(secret)])
   const [login] = both.filter((one) => one !== undefined)
   expect(both.filter((one) => one === undefined)).toHaveLength(1)
-  expect(await access().bySession(login!.session)).toMatchObject({ role: 'viewer', kind: 'browser' })
-  const old = await access().createLoginLink('viewer', 'test')
+  expect(await access().bySession(login!.session)).toMatchObject({ roles: ['viewer'], kind: 'browser' })
+  const old = await access().createLoginLink(['viewer'], 'test')
   box.time.now += box.config.access.loginLinkMs
   expect(await access().useLoginLink(old.secret)).toBeUndefined()
 })
 
 test('a session ends when it is over, or when the person logs out', async () => {
   const login = async () =>
-    (await access().useLoginLink((await access().createLoginLink('admin', 'test')).secret))!.session
+    (await access().useLoginLink((await access().createLoginLink(['admin'], 'test')).secret))!.session
   const [first, second] = [await login(), await login()]
   await access().endSession(first)
   expect(await access().bySession(first)).toBeUndefined()
@@ -53,8 +53,8 @@ test('a session ends when it is over, or when the person logs out', async () => 
 })
 
 test('the store holds no secret that would open anything', async () => {
-  const { token } = await access().createToken({ name: 'ci', role: 'viewer' }, 'test')
-  const { secret } = await access().createLoginLink('viewer', 'test')
+  const { token } = await access().createToken({ name: 'ci', roles: ['viewer'] }, 'test')
+  const { secret } = await access().createLoginLink(['viewer'], 'test')
   const { db } = box.hub.services.database
   const all = await Promise.all([
     db.selectFrom('api_token').selectAll().execute(),

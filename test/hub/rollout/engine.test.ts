@@ -82,6 +82,11 @@ async function tick(advanceMs = 1_000, hub: Hub = box.hub): Promise<void> {
   await hub.services.rollouts.tick()
 }
 
+/** What was decided, in the order of its deciding. */
+async function decided(id: string) {
+  return (await box.hub.services.rollouts.entries(id, undefined, 100)).reverse()
+}
+
 /** The wave's one device that has been told. */
 async function canary(): Promise<TestDevice> {
   await vi.waitFor(() => expect(told(v2)).toHaveLength(1))
@@ -122,7 +127,7 @@ describe('a rollout on a real hub', () => {
     await vi.waitFor(async () => expect((await rolloutOf(id)).waves[1]?.state).toBe('soaking'))
     await tick(60_000)
     expect((await rolloutOf(id)).phase).toBe('completed')
-    const kinds = (await box.hub.services.rollouts.entries(id, 0, 100)).map(({ kind }) => kind)
+    const kinds = (await decided(id)).map(({ kind }) => kind)
     expect(kinds).toEqual([
       ...['created', 'wave_open', 'wave_soaking', 'wave_judging', 'wave_passed'],
       ...['wave_open', 'wave_soaking', 'wave_judging', 'wave_passed', 'completed'],
@@ -138,7 +143,7 @@ describe('a rollout on a real hub', () => {
     await vi.waitFor(async () => expect((await rolloutOf(id)).phase).toBe('paused'))
     await tick(3_600_000)
     expect(told(v1)).toHaveLength(3)
-    const entry = (await box.hub.services.rollouts.entries(id, 0, 100)).at(-1)
+    const entry = (await decided(id)).at(-1)
     expect(entry).toMatchObject({
       kind: 'paused',
       who: 'hub',
@@ -174,13 +179,16 @@ describe('a rollout on a real hub', () => {
     const first = await canary()
     await first.says('committed', v2, 'ok')
     await vi.waitFor(async () => expect((await rolloutOf(id)).waves[0]?.state).toBe('soaking'))
-    const verdict = await box.hub.services.rollouts.act(id, 'rollback', 'token:ana', 'it hums')
+    const verdict = await box.hub.services.rollouts.act(id, 'rollback', {
+      who: 'token:ana',
+      reason: 'it hums',
+    })
     expect(verdict).toMatchObject({ acted: true })
     await hasDirective(first, v1)
     await first.says('committed', v1, 'ok')
     await vi.waitFor(async () => expect((await rolloutOf(id)).phase).toBe('rolled_back'))
     expect((await rolloutOf(id)).deployments.get(first.id)?.state).toBe('rolled_back')
-    const entries = await box.hub.services.rollouts.entries(id, 0, 100)
+    const entries = await decided(id)
     expect(entries.find(({ kind }) => kind === 'rolling_back')).toMatchObject({
       who: 'token:ana',
       message: 'it hums',
@@ -190,7 +198,7 @@ describe('a rollout on a real hub', () => {
   test('an abort takes the directive back from a device that has not installed it', async () => {
     const id = await create()
     const first = await canary()
-    await box.hub.services.rollouts.act(id, 'abort', 'token:ana', 'wrong version')
+    await box.hub.services.rollouts.act(id, 'abort', { who: 'token:ana', reason: 'wrong version' })
     await hasDirective(first, v1)
     expect(await rolloutOf(id)).toMatchObject({ phase: 'aborted', toRestore: [] })
   })
@@ -200,7 +208,7 @@ describe('a rollout on a real hub', () => {
     const id = await create()
     const first = await canary()
     await box.hub.services.directives.setGoal([first.id], 'default', goalOf(v3), { who: 'test' })
-    await box.hub.services.rollouts.act(id, 'abort', 'token:ana', 'never mind')
+    await box.hub.services.rollouts.act(id, 'abort', { who: 'token:ana', reason: 'never mind' })
     await tick()
     expect((await box.hub.services.directives.goalsOf(first.id))['default']?.version).toBe('3')
   })
@@ -211,8 +219,8 @@ describe('a rollout on a real hub', () => {
     const before = first.directive().version
     await first.says('idle', v2, 'link_lost', v1)
     await vi.waitFor(async () => expect((await rolloutOf(id)).phase).toBe('paused'))
-    await box.hub.services.rollouts.act(id, 'retry', 'token:ana', 'link is back')
-    await box.hub.services.rollouts.act(id, 'resume', 'token:ana', 'link is back')
+    await box.hub.services.rollouts.act(id, 'retry', { who: 'token:ana', reason: 'link is back' })
+    await box.hub.services.rollouts.act(id, 'resume', { who: 'token:ana', reason: 'link is back' })
     await vi.waitFor(() => expect(first.directive().version).toBeGreaterThan(before))
     await first.says('committed', v2, 'ok')
     await vi.waitFor(async () =>
@@ -369,7 +377,7 @@ describe('over HTTP', () => {
       },
     })
     const events = (await api('GET', `/rollouts/${id}/events`)).body['items'] as unknown as { kind: string }[]
-    expect(events.map(({ kind }) => kind)).toEqual(['created', 'wave_open', 'paused'])
+    expect(events.map(({ kind }) => kind)).toEqual(['paused', 'wave_open', 'created'])
     expect((await api('GET', '/rollouts')).body['items']).toHaveLength(1)
     expect((await api('GET', '/overview')).body).toMatchObject({
       devices: { total: 4 },

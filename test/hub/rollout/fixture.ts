@@ -1,7 +1,9 @@
+import { type Approvers, nobody } from '@godwit/hub/rollout/approval'
 import type { Answer, Deployment } from '@godwit/hub/rollout/deployment'
 import type { DeviceEvidence, Evidence } from '@godwit/hub/rollout/judge'
 import { type Plan, type PlanRequest, planOf } from '@godwit/hub/rollout/plan'
-import { type Action, type Rollout, type RolloutEvent, step } from '@godwit/hub/rollout/rollout'
+import type { Action, Rollout, RolloutEvent } from '@godwit/hub/rollout/rollout'
+import { step } from '@godwit/hub/rollout/step'
 import { defaultProbation, type SlotGoal } from '@godwit/protocol/messages/directive'
 import { latencyBucketMicros } from '@godwit/protocol/messages/telemetry'
 
@@ -46,9 +48,11 @@ export function rolloutOf(
     slot: 'default',
     goal: wanted,
     plan,
+    creatorId: null,
     phase: 'running',
     since: 0,
     reason: null,
+    approvals: [],
     waves: plan.waves.map(({ name }) => ({
       name,
       state: 'pending',
@@ -106,6 +110,7 @@ export class Bench {
   rollout: Rollout
   now = 1_000
   evidence: Evidence = new Map()
+  approvers: Approvers = nobody
   readonly actions: Action[] = []
   /** Directive version per device. */
   readonly versions = new Map<string, number>()
@@ -134,7 +139,7 @@ export class Bench {
   tick(advanceMs = 1, times = 1): this {
     for (let i = 0; i < times; i++) {
       this.now += advanceMs
-      this.send({ type: 'tick', at: this.now, evidence: this.evidence })
+      this.send({ type: 'tick', at: this.now, evidence: this.evidence, approvers: this.approvers })
     }
     return this
   }
@@ -145,7 +150,7 @@ export class Bench {
   }
 
   order(type: 'start' | 'pause' | 'resume' | 'abort' | 'rollback' | 'retry', who = 'ana'): this {
-    return this.send({ type, at: this.now, who, reason: 'because' })
+    return this.send({ type, at: this.now, who, reason: 'because', approvers: this.approvers })
   }
 
   state(deviceId: string): string {

@@ -1,3 +1,4 @@
+import { nobody } from '@godwit/hub/rollout/approval'
 import type { Evidence } from '@godwit/hub/rollout/judge'
 import {
   type Action,
@@ -5,9 +6,9 @@ import {
   type Rollout,
   type RolloutEvent,
   type RolloutPhase,
-  step,
 } from '@godwit/hub/rollout/rollout'
 import { verdictSentence } from '@godwit/hub/rollout/sentence'
+import { step } from '@godwit/hub/rollout/step'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { at, Bench, committed, evidenceOf, previous, quick, refused, rolloutOf } from './fixture.ts'
@@ -204,7 +205,8 @@ describe('whatever happens', () => {
       fc.property(anyPlan, fc.array(anyMove, { maxLength: 30 }), (plan, moves) => {
         const bench = start(plan)
         for (const move of moves) play(bench, move)
-        const event: RolloutEvent = { type: 'tick', at: bench.now + 1_000, evidence: bench.evidence }
+        const tick = { type: 'tick', at: bench.now + 1_000, evidence: bench.evidence } as const
+        const event: RolloutEvent = { ...tick, approvers: nobody }
         const [once, twice] = [step(bench.rollout, event), step(bench.rollout, event)]
         expect(JSON.stringify(twice)).toBe(JSON.stringify(once))
       }),

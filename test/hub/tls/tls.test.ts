@@ -142,9 +142,11 @@ describe.skipIf(!hasOpenssl)('a hub with a certificate', () => {
 
   test('marks the session cookie for TLS alone', async () => {
     const { hub } = await tlsHub()
-    const { secret } = await hub.services.access.createLoginLink('admin', 'test')
+    const { secret } = await hub.services.access.createLoginLink(['admin'], 'test')
     const answer = await hub.http.inject(`/login?link=${secret}`)
-    expect(answer.headers['set-cookie']).toContain('Secure')
+    expect(answer.headers['set-cookie']).toMatch(
+      /^__Host-godwit_session=\w+; .*Path=\/; HttpOnly; Secure; SameSite=Strict/,
+    )
   })
 
   test('stops although somebody began a handshake and said no more', async () => {

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { useParams } from 'react-router'
-import type { Rollout, RolloutDevice, RolloutEvent } from '../api.ts'
+import type { Rollout, RolloutDevice } from '../api.ts'
 import { Answer } from '../parts/answer.tsx'
 import { Page, Section } from '../parts/page.tsx'
 import { DeviceLink, ReleaseLink } from '../parts/release.tsx'
@@ -13,7 +13,9 @@ import { spaced } from '../view/format.ts'
 import { countsOf } from '../view/rollout.ts'
 import { signOf } from '../view/words.ts'
 import { Actions } from './rollout/actions.tsx'
+import { Approvals } from './rollout/approvals.tsx'
 import { Gates } from './rollout/gates.tsx'
+import { Timeline } from './rollout/timeline.tsx'
 import { Waves } from './rollout/waves.tsx'
 
 export function RolloutPage() {
@@ -40,11 +42,11 @@ export function RolloutPage() {
 
 function Whole({ rollout }: { rollout: Rollout }) {
   const devices = useQuery(ask.rolloutDevices(rollout.id))
-  const events = useQuery(ask.rolloutEvents(rollout.id))
   const { waves } = rollout
   return (
     <>
       <Actions rollout={rollout} />
+      <Approvals rollout={rollout} />
       <Waves waves={waves ?? []} />
       <TallyBar of={countsOf(waves)} />
       <Gates waves={waves ?? []} />
@@ -62,17 +64,7 @@ function Whole({ rollout }: { rollout: Rollout }) {
         </Answer>
       </Section>
       <Section title="Timeline">
-        <Answer to={events}>
-          {({ items }) => (
-            <Table
-              caption="Timeline, newest first"
-              columns={eventColumns}
-              rows={[...items].sort(newestFirst)}
-              keyOf={({ id, at, message }) => `${id ?? at} ${message}`}
-              empty="Nothing has happened yet."
-            />
-          )}
-        </Answer>
+        <Timeline id={rollout.id} />
       </Section>
       <details>
         <summary>The plan as it was given</summary>
@@ -101,19 +93,8 @@ function deviceColumns({ waves }: Rollout): Column<RolloutDevice>[] {
   ]
 }
 
-const eventColumns: readonly Column<RolloutEvent>[] = [
-  { head: 'When', cell: ({ at }) => <At at={at} /> },
-  { head: 'What', cell: ({ kind }) => spaced(kind) },
-  { head: 'Message', cell: ({ message }) => <span className="detail">{message}</span> },
-  { head: 'Who', cell: ({ who }) => who ?? '–' },
-]
-
 const urgency = ['bad', 'warn', 'busy', 'waiting', 'ok']
 function worstFirst(a: RolloutDevice, b: RolloutDevice): number {
   const of = ({ state }: RolloutDevice) => urgency.indexOf(signOf(state).tone)
   return of(a) - of(b) || a.deviceId.localeCompare(b.deviceId, 'en', { numeric: true })
-}
-
-function newestFirst(a: RolloutEvent, b: RolloutEvent): number {
-  return new Date(b.at).getTime() - new Date(a.at).getTime() || (b.id ?? 0) - (a.id ?? 0)
 }

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
-import { NavLink } from 'react-router'
+import { Link, NavLink } from 'react-router'
 import { ask } from '../queries.ts'
 import { ConnectionLight } from './light.tsx'
 
@@ -43,9 +43,9 @@ export function Frame({ children }: { children: ReactNode }) {
         ))}
         {session.data && (
           <p className="nav-who">
-            {session.data.who}
+            <Link to="/settings">{session.data.who}</Link>
             <br />
-            {session.data.role}
+            {(session.data.roles ?? []).join(', ')}
           </p>
         )}
       </nav>

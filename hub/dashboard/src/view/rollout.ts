@@ -1,4 +1,5 @@
-import type { Rollout, Wave } from '../api.ts'
+import type { ApprovalQuestion, Rollout, Wave } from '../api.ts'
+import { plural } from './format.ts'
 import { signOf, type Tone } from './words.ts'
 
 /** Devices by state. */
@@ -25,7 +26,26 @@ export function isActive({ phase }: Pick<Rollout, 'phase'>): boolean {
   return !['ok', 'bad'].includes(signOf(phase).tone)
 }
 
+/** `role`: of a session from before people had several. */
+export function mayOperate(session: { role?: string; roles?: readonly string[] }): boolean {
+  const roles = session.roles ?? [session.role]
+  return roles.includes('operator') || roles.includes('admin')
+}
+
 /** Only a person makes it go on. */
-export function needsPerson({ phase }: Pick<Rollout, 'phase'>): boolean {
+export function needsPerson({ phase, waves }: Pick<Rollout, 'phase' | 'waves'>): boolean {
+  if (phase === 'running') return (waves ?? []).some(({ state }) => state === 'awaiting_approval')
   return ['paused', 'draft', 'awaiting_approval'].includes(phase)
+}
+
+/** How many are there, and who could give what is missing. */
+export function approvalText({ wave, needed, missing, couldApprove }: ApprovalQuestion): string {
+  const count = `${needed - missing} of ${plural(needed, 'approval')} of ${wave ? `wave ${wave}` : 'the rollout'}`
+  if (missing <= 0) return `${count} given.`
+  const names = couldApprove.map(({ name }) => name)
+  if (names.length === 0) return `${count} given; nobody could give more: make somebody an approver.`
+  const rest = names.length > 5 ? [...names.slice(0, 4), `${names.length - 4} others`] : names
+  const who = rest.length === 1 ? rest[0] : `${rest.slice(0, -1).join(', ')} or ${rest.at(-1)}`
+  const more = names.length < missing ? ' – too few: make somebody an approver' : ''
+  return `${count} given; ${who} could give what is missing${more}.`
 }

@@ -15,12 +15,12 @@ export const contextNoun: Noun = (program, run) => {
         const token = shell.environment['GODWIT_TOKEN'] ?? (await standardInput(shell.tty))
         const target = { url: url.replace(/\/+$/, ''), token }
         const hub = new HubClient(target)
-        const who = await hub.get<{ who: string; role: string }>('/api/v1/session')
+        const who = await hub.get<{ who: string; roles: string[] }>('/api/v1/session')
         const { pinRoot } = await import('../pin-root.ts')
         const pin = await pinRoot(hub, shell.contexts.read().contexts[options.name], options.root)
         shell.contexts.save(options.name, { ...target, root: pin.root })
         shell.out.print({ context: options.name, url: target.url, ...who, rootSha256: pin.sha256 }, () =>
-          [`logged in to ${url} as ${who.who} (${who.role})`, pin.words].join('\n'),
+          [`logged in to ${url} as ${who.who} (${who.roles.join(', ')})`, pin.words].join('\n'),
         )
       }),
     )
@@ -29,8 +29,8 @@ export const contextNoun: Noun = (program, run) => {
     .description('who this token is at the hub')
     .action(
       run(async (shell) => {
-        const who = await shell.hub().get<{ who: string; role: string }>('/api/v1/session')
-        shell.out.print(who, () => `${who.who} (${who.role})`)
+        const who = await shell.hub().get<{ who: string; roles: string[] }>('/api/v1/session')
+        shell.out.print(who, () => `${who.who} (${who.roles.join(', ')})`)
       }),
     )
   program

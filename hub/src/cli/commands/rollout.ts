@@ -6,31 +6,7 @@ import type { Noun, Shell } from '../command.ts'
 import { CliError } from '../exit.ts'
 import { table } from '../output.ts'
 import { versionOf } from './device.ts'
-
-type Rollout = {
-  id: string
-  model: string
-  version: string
-  slot: string
-  phase: string
-  sentence: string
-  allowedActions: string[]
-  waves: {
-    name: string
-    state: string
-    counts: Record<string, number>
-    gates: { name: string; state: string; sentence: string }[]
-  }[]
-}
-type RolloutDevice = {
-  deviceId: string
-  wave: number
-  state: string
-  code?: string | null
-  detail?: string | null
-}
-
-const ended = ['completed', 'aborted', 'rolled_back']
+import { ended, type Rollout, type RolloutDevice, words } from './rollout-words.ts'
 
 export const rolloutNoun: Noun = (program, run) => {
   const rollout = program.command('rollout').description('moves a release through waves of devices')
@@ -90,13 +66,16 @@ export const rolloutNoun: Noun = (program, run) => {
     .option('--timeout <minutes>', 'give up after so many minutes', '60')
     .action(
       run(async (shell, id: string, options: { timeout: string }) => {
-        const last = await follow(shell, id, () => {}, shell.now() + Number(options.timeout) * 60_000)
+        const until = shell.now() + Number(options.timeout) * 60_000
+        // An approval may come while a script waits; only a pause is a stop.
+        const last = await follow(shell, id, () => {}, { until, isOver: isStopped })
         shell.out.print(last, () => last.sentence)
         if (last.phase !== 'completed')
           throw new CliError('rolloutDegraded', 'rollout_degraded', last.sentence)
       }),
     )
   for (const [verb, says] of [
+    ['start', 'start a draft, or a scheduled rollout before its time'],
     ['pause', 'give no further device the release'],
     ['resume', 'go on after a pause'],
     ['abort', 'stop for good; devices keep what they run'],
@@ -117,6 +96,38 @@ export const rolloutNoun: Noun = (program, run) => {
         }),
       )
   }
+  for (const [verb, says] of [
+    ['approve', 'say yes, as a user with the role approver who has not created it'],
+    ['reject', 'say no: the rollout ends here'],
+    ['withdraw', 'take your approval back before the start'],
+  ] as const) {
+    rollout
+      .command(verb)
+      .description(says)
+      .argument('<id>')
+      .requiredOption('-m, --reason <text>', 'kept in the timeline and in the audit')
+      .option('--sha256 <hash>', 'what you looked at, from `rollout show`; refused when it is another by now')
+      .action(
+        run(async (shell, id: string, { reason, sha256 }: { reason: string; sha256?: string }) => {
+          const path = `/api/v1/rollouts/${encodeURIComponent(id)}`
+          const hash = sha256 ?? (verb === 'approve' ? await shown(shell, path) : undefined)
+          const body = { reason, ...(hash !== undefined && { sha256: hash }) }
+          const made = await shell.hub().send<Rollout>('POST', `${path}/${verb}`, body)
+          shell.out.print(made, () => made.sentence)
+        }),
+      )
+  }
+}
+
+/** Says what an approval will be for, and answers its hash. */
+async function shown(shell: Shell, path: string): Promise<string | undefined> {
+  const found = await shell.hub().get<Rollout>(path)
+  const { approval, model, version, slot, id } = found
+  // The hub says why there is nothing to approve.
+  if (!approval) return '0'.repeat(64)
+  const what = approval.wave === null ? `rollout ${id}` : `wave ${approval.wave} of rollout ${id}`
+  shell.out.note(`approves ${what}: ${model}@${version} → ${slot}, SHA-256 ${approval.sha256}`)
+  return approval.sha256
 }
 
 async function look(hub: HubClient, id: string): Promise<[Rollout, RolloutDevice[]]> {
@@ -124,12 +135,14 @@ async function look(hub: HubClient, id: string): Promise<[Rollout, RolloutDevice
   return [await hub.get<Rollout>(path), await hub.list<RolloutDevice>(`${path}/devices`)]
 }
 
-/** Ends when the rollout has ended or is paused. */
+const isStopped = ({ phase }: Rollout) => ended.includes(phase) || phase === 'paused'
+const needsPerson = (rollout: Rollout) => isStopped(rollout) || (rollout.approval?.missing ?? 0) > 0
+
 async function follow(
   shell: Shell,
   id: string,
   show: (rollout: Rollout, devices: RolloutDevice[]) => void,
-  until = Number.POSITIVE_INFINITY,
+  { until = Number.POSITIVE_INFINITY, isOver = needsPerson } = {},
 ): Promise<Rollout> {
   let shown = ''
   for (;;) {
@@ -137,45 +150,11 @@ async function follow(
     const now = words(found, devices)
     if (now !== shown) show(found, devices)
     shown = now
-    if (ended.includes(found.phase) || found.phase === 'paused') return found
+    if (isOver(found)) return found
     if (shell.now() > until)
       throw new CliError('timeout', 'timeout', `${id} is still ${found.phase}: ${found.sentence}`)
     await delay(1_000, undefined, { signal: shell.signal })
   }
-}
-
-const waveMarks: Record<string, string> = {
-  passed: '✔',
-  failed: '✖',
-  held: '॥',
-  soaking: '◌',
-  judging: '◌',
-  open: '◌',
-  pending: '•',
-}
-
-function words(rollout: Rollout, devices: RolloutDevice[]): string {
-  const lines = [`${rollout.model}@${rollout.version} → ${rollout.slot}   ${rollout.phase}`, rollout.sentence]
-  rollout.waves.forEach((wave, i) => {
-    const counts = Object.entries(wave.counts)
-      .filter(([, count]) => count > 0)
-      .map(([state, count]) => `${count} ${state}`)
-    lines.push(
-      `${waveMarks[wave.state] ?? '•'} wave ${i + 1} ${wave.name}: ${wave.state}  ${counts.join(', ')}`,
-    )
-    for (const gate of wave.gates) lines.push(`    ${gate.sentence}`)
-    for (const device of devices.filter((d) => d.wave === i)) {
-      lines.push(
-        `    ${device.deviceId}  ${device.state}${device.code && device.code !== 'ok' ? `  ${device.code}: ${device.detail ?? ''}` : ''}`,
-      )
-    }
-  })
-  if (rollout.allowedActions.length > 0 && !ended.includes(rollout.phase)) {
-    lines.push(
-      `Next: ${rollout.allowedActions.map((action) => `godwit rollout ${action} ${rollout.id}`).join(' | ')}`,
-    )
-  }
-  return lines.join('\n')
 }
 
 function readPlan(path: string): unknown {

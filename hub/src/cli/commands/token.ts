@@ -4,11 +4,20 @@ import { ago, table } from '../output.ts'
 type ApiToken = {
   id: string
   name: string
-  role: string
+  roles: string[]
+  scopes?: string[]
   createdAt: string
   expiresAt?: string
   revokedAt?: string
   lastUsedAt?: string
+}
+
+type CreateOptions = {
+  name: string
+  role: string[]
+  scope?: string[]
+  expiresDays: string
+  program?: boolean
 }
 
 export const tokenNoun: Noun = (program, run) => {
@@ -17,13 +26,20 @@ export const tokenNoun: Noun = (program, run) => {
     .command('create')
     .description('make a token; it is shown once')
     .requiredOption('--name <name>', 'what it is for')
-    .requiredOption('--role <role>', 'viewer, operator, publisher or admin')
+    .requiredOption('--role <role...>', 'viewer, operator, publisher, approver, admin; one or more')
+    .option(
+      '--scope <scope...>',
+      'narrower than the roles: read, operate, approve, publish, publish:MODEL-PATTERN',
+    )
     .option('--expires-days <days>', 'life in days', '365')
+    .option('--program', "a token that is no person's, such as for a CI: needs an admin")
     .action(
-      run(async (shell, options: { name: string; role: string; expiresDays: string }) => {
+      run(async (shell, options: CreateOptions) => {
         const made = await shell.hub().send<ApiToken & { token: string }>('POST', '/api/v1/tokens', {
           name: options.name,
-          role: options.role,
+          roles: options.role,
+          ...(options.scope && { scopes: options.scope }),
+          ...(options.program && { ofProgram: true }),
           expiresInMs: Math.round(Number(options.expiresDays) * 86_400_000),
         })
         shell.out.note('This is the only time the token is shown.')
@@ -36,11 +52,11 @@ export const tokenNoun: Noun = (program, run) => {
       const time = (text: string | undefined) => (text ? ago(Date.parse(text), shell.now()) : '–')
       shell.out.print(all, () =>
         table(
-          ['ID', 'NAME', 'ROLE', 'CREATED', 'LAST USED', 'STATE'],
+          ['ID', 'NAME', 'MAY', 'CREATED', 'LAST USED', 'STATE'],
           all.map((t) => [
             t.id,
             t.name,
-            t.role,
+            (t.scopes ?? t.roles).join(' '),
             time(t.createdAt),
             time(t.lastUsedAt),
             t.revokedAt ? 'revoked' : 'valid',

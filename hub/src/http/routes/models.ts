@@ -1,6 +1,6 @@
 import { Segment, VersionName } from '@godwit/protocol/schema'
 import Type from 'typebox'
-import { whoOf } from '../authentication.ts'
+import { mustPublish, whoOf } from '../authentication.ts'
 import { Refusal } from '../problem.ts'
 import type { RoutePlugin } from '../route-plugin.ts'
 import { modelView, signatureView, versionView } from '../views.ts'
@@ -43,6 +43,7 @@ export const modelRoutes: RoutePlugin = (app, { registry, fleet }) => {
     },
     async (request, reply) => {
       const { name, description = '' } = request.body
+      mustPublish(request, [name])
       const created = await registry.createModel(name, description, whoOf(request))
       if (!created) throw new Refusal('conflict', `there is a model ${name} already`)
       return reply.code(201).send(await detailsOf(name))
@@ -99,6 +100,7 @@ export const modelRoutes: RoutePlugin = (app, { registry, fleet }) => {
     async (request) => {
       const { model, alias } = request.params
       const { version } = request.body
+      mustPublish(request, [model])
       const isSet = await registry.setAlias(model, alias, version, whoOf(request))
       if (!isSet) throw new Refusal('not-found', `no version ${version} of ${model}`)
       return { model, alias, version }
@@ -113,6 +115,7 @@ export const modelRoutes: RoutePlugin = (app, { registry, fleet }) => {
     },
     async (request, reply) => {
       const { model, alias } = request.params
+      mustPublish(request, [model])
       const isRemoved = await registry.removeAlias(model, alias, whoOf(request))
       if (!isRemoved) throw new Refusal('not-found', `no alias ${alias} of ${model}`)
       return reply.code(204).send()

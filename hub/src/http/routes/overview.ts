@@ -1,9 +1,11 @@
 import { driftVerdicts } from '../../drift/verdicts.ts'
 import { factorFor } from '../../energy/factor.ts'
 import type { Device } from '../../fleet/device.ts'
+import type { Approvers } from '../../rollout/approval.ts'
 import { runningDigest } from '../../rollout/create.ts'
 import type { StoredRollout } from '../../rollout/rollout-store.ts'
 import { verdictSentence } from '../../rollout/sentence.ts'
+import type { WaveState } from '../../rollout/wave.ts'
 import type { Services } from '../../services.ts'
 import { fleetSummary } from '../../telemetry/completeness.ts'
 import { energyView } from '../../telemetry/energy-view.ts'
@@ -48,6 +50,7 @@ async function overviewOf(services: Services) {
   const telemetry = await fleetSummary(db)
   const [energy] = await energyBy(db, 'all', factorFor(config.carbon.zone), {})
   const recent = await rollouts.list(undefined, 50)
+  const approvers = await rollouts.approvers()
   const withStatus = (status: Device['status']) => devices.filter((device) => device.status === status).length
   return {
     fleet: config.fleet,
@@ -64,7 +67,7 @@ async function overviewOf(services: Services) {
     telemetry,
     versions: versionsIn(devices),
     attention: [
-      ...recent.flatMap(attentionOf),
+      ...recent.flatMap((stored) => attentionOf(stored, approvers)),
       ...driftAttention(drifting),
       ...failedAttention(failed),
       ...missingAttention(telemetry.missing),
@@ -107,10 +110,12 @@ function versionsIn(devices: readonly Device[]): { model: string; version: strin
   return [...counts.values()].sort((a, b) => b.devices - a.devices)
 }
 
-function attentionOf({ rollout }: StoredRollout): Attention[] {
-  const isHeld = rollout.phase === 'running' && rollout.waves.some(({ state }) => state === 'held')
-  if (rollout.phase !== 'paused' && !isHeld) return []
-  const text = `Rollout of ${rollout.goal.model} ${rollout.goal.version}: ${verdictSentence(rollout)}`
+function attentionOf({ rollout }: StoredRollout, approvers: Approvers): Attention[] {
+  const isRunning = rollout.phase === 'running'
+  const hasWave = (wanted: WaveState) => isRunning && rollout.waves.some(({ state }) => state === wanted)
+  const isWaiting = rollout.phase === 'awaiting_approval' || hasWave('awaiting_approval')
+  if (rollout.phase !== 'paused' && !isWaiting && !hasWave('held')) return []
+  const text = `Rollout of ${rollout.goal.model} ${rollout.goal.version}: ${verdictSentence(rollout, approvers)}`
   return [
     { severity: rollout.phase === 'paused' ? 'alarm' : 'warning', text, link: `/rollouts/${rollout.id}` },
   ]

@@ -1,9 +1,11 @@
 import { releaseBytesMax, rootBytesMax, targetsBytesMax } from '@godwit/protocol/limits'
 import { Segment, Sha256Hex, VersionName } from '@godwit/protocol/schema'
+import { parseStrict } from '@godwit/protocol/trust/canonical'
 import Type from 'typebox'
 import { signatureBytesMax } from '../../registry/model-signature.ts'
 import { teamPattern } from '../../trust/delegations.ts'
-import { whoOf } from '../authentication.ts'
+import { modelsChanged } from '../../trust/models-changed.ts'
+import { mustPublish, whoOf } from '../authentication.ts'
 import { Refusal, refusalOf } from '../problem.ts'
 import type { App, RoutePlugin } from '../route-plugin.ts'
 import { signatureView } from '../views.ts'
@@ -57,7 +59,9 @@ const rawRoutes: RoutePlugin = (app, { blobs, config, registry, repository }) =>
       },
     },
     async (request, reply) => {
-      const verdict = await registry.publish(bodyBytes(request.body), whoOf(request))
+      const bytes = bodyBytes(request.body)
+      mustPublish(request, [modelIn(bytes)])
+      const verdict = await registry.publish(bytes, whoOf(request))
       if (verdict.published) {
         const { model, version, releaseDigest, created } = verdict
         return reply.code(created ? 201 : 200).send({ model, version, releaseDigest, listed: false })
@@ -85,6 +89,7 @@ const rawRoutes: RoutePlugin = (app, { blobs, config, registry, repository }) =>
     },
     async (request, reply) => {
       const { model, version } = request.params
+      mustPublish(request, [model])
       const verdict = await registry.addSignature(model, version, bodyBytes(request.body), whoOf(request))
       if (verdict.added) return reply.code(verdict.created ? 201 : 200).send(signatureView(verdict.signature))
       const { because, detail } = verdict
@@ -120,7 +125,10 @@ const rawRoutes: RoutePlugin = (app, { blobs, config, registry, repository }) =>
       },
     },
     async (request) => {
-      const verdict = await repository.acceptTargets(bodyBytes(request.body), whoOf(request))
+      const bytes = bodyBytes(request.body)
+      const held = (await repository.current()).find(({ role }) => role === 'targets')!.bytes
+      mustPublish(request, modelsChanged(held, bytes))
+      const verdict = await repository.acceptTargets(bytes, whoOf(request))
       if (!verdict.trusted) throw refusalOf(verdict)
       return verdict.value
     },
@@ -158,7 +166,9 @@ const rawRoutes: RoutePlugin = (app, { blobs, config, registry, repository }) =>
     },
     async (request) => {
       const { team } = request.params
-      const verdict = await repository.acceptDelegated(team, bodyBytes(request.body), whoOf(request))
+      const bytes = bodyBytes(request.body)
+      mustPublish(request, modelsChanged(await repository.delegated(team), bytes))
+      const verdict = await repository.acceptDelegated(team, bytes, whoOf(request))
       if (!verdict.trusted) throw refusalOf(verdict)
       return verdict.value
     },
@@ -193,6 +203,13 @@ const rawRoutes: RoutePlugin = (app, { blobs, config, registry, repository }) =>
       return verdict.value
     },
   )
+}
+
+/** Before any check: what is no release is refused by those, and a name that is none fits no scope. */
+function modelIn(bytes: Uint8Array): string {
+  const parsed = parseStrict(bytes)
+  const { model } = (parsed.ok ? parsed.value : {}) as { model?: unknown }
+  return typeof model === 'string' ? model : ''
 }
 
 function bodyBytes(body: unknown): Uint8Array {

@@ -1,23 +1,22 @@
 import { Segment, VersionName } from '@godwit/protocol/schema'
-import { toRfc3339 } from '@godwit/protocol/units'
 import Type from 'typebox'
 import type { CreateRefusal } from '../../rollout/create.ts'
 import { type Deployment, deploymentStates } from '../../rollout/deployment.ts'
-import { countsOf } from '../../rollout/engine.ts'
 import { PlanRequest } from '../../rollout/plan.ts'
-import { allowedActions, type OperatorAction } from '../../rollout/rollout.ts'
 import type { StoredRollout } from '../../rollout/rollout-store.ts'
-import { verdictSentence } from '../../rollout/sentence.ts'
+import { rememberAnswer } from '../../store/idempotency-store.ts'
 import { whoOf } from '../authentication.ts'
 import { fromCursor, PageQuery, pageOf } from '../listing.ts'
 import { type ProblemSlug, Refusal } from '../problem.ts'
 import type { RoutePlugin } from '../route-plugin.ts'
+import { RolloutParams } from './rollouts-actions.ts'
+import { entityTag, onceOf } from './rollouts-conditions.ts'
+import { deploymentView, entryView, rolloutView, userOf } from './rollouts-view.ts'
 
-const RolloutParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }) })
 const tags = ['rollouts']
 
-/** Moves of releases through waves of devices, and what an operator may do about them. */
-export const rolloutRoutes: RoutePlugin = (app, { rollouts }) => {
+/** Moves of releases through waves of devices. */
+export const rolloutRoutes: RoutePlugin = (app, { rollouts, database }) => {
   async function known(id: string): Promise<StoredRollout> {
     const stored = await rollouts.get(id)
     if (stored) return stored
@@ -32,6 +31,14 @@ export const rolloutRoutes: RoutePlugin = (app, { rollouts }) => {
         operationId: 'createRollout',
         tags,
         summary: 'Roll a listed version out in waves',
+        headers: Type.Object({
+          'idempotency-key': Type.Optional(
+            Type.String({
+              maxLength: 257,
+              description: 'Sent again within 24 h: the same answer, no second rollout',
+            }),
+          ),
+        }),
         body: Type.Object(
           {
             model: Segment,
@@ -49,11 +56,19 @@ export const rolloutRoutes: RoutePlugin = (app, { rollouts }) => {
     },
     async (request, reply) => {
       const { model, version, slot = 'default', selector = '', plan = {}, draft = false } = request.body
-      const asked = { model, version, slot, selector, plan: plan as PlanRequest, draft }
-      const verdict = await rollouts.create(asked, whoOf(request))
+      const user = userOf(request)
+      const creator = user && { creatorId: user.id }
+      const asked = { model, version, slot, selector, plan: plan as PlanRequest, draft, ...creator }
+      const once = onceOf(request)
+      const verdict = await rollouts.create(asked, whoOf(request), once)
       if (!verdict.created) throw refusalOf(verdict.because, verdict.mistakes)
-      reply.code(201).header('location', `/api/v1/rollouts/${verdict.stored.rollout.id}`)
-      return view(verdict.stored)
+      const { stored } = verdict
+      const answer = verdict.answer ?? rolloutView(stored, await rollouts.approvers(), user)
+      // After a crash in between, the next asker gets the rollout as it is then, and still no second one.
+      if (once && verdict.answer === undefined) await rememberAnswer(database.db, once, answer)
+      reply.code(201).header('location', `/api/v1/rollouts/${stored.rollout.id}`)
+      reply.header('etag', entityTag((answer as { revision: number }).revision))
+      return answer
     },
   )
 
@@ -68,13 +83,15 @@ export const rolloutRoutes: RoutePlugin = (app, { rollouts }) => {
         querystring: Type.Object(PageQuery),
       },
     },
-    async ({ query: { limit = 50, cursor } }) => {
+    async (request) => {
+      const { limit = 50, cursor } = request.query
+      const approvers = await rollouts.approvers()
       const page = pageOf(
         await rollouts.list(fromCursor(cursor), limit + 1),
         limit,
         ({ rollout }) => rollout.id,
       )
-      return { ...page, items: page.items.map(view) }
+      return { ...page, items: page.items.map((one) => rolloutView(one, approvers, userOf(request))) }
     },
   )
 
@@ -89,7 +106,11 @@ export const rolloutRoutes: RoutePlugin = (app, { rollouts }) => {
         params: RolloutParams,
       },
     },
-    async ({ params: { id } }) => view(await known(id)),
+    async (request, reply) => {
+      const stored = await known(request.params.id)
+      reply.header('etag', entityTag(stored.head.revision))
+      return rolloutView(stored, await rollouts.approvers(), userOf(request))
+    },
   )
 
   app.get(
@@ -128,7 +149,7 @@ export const rolloutRoutes: RoutePlugin = (app, { rollouts }) => {
       schema: {
         operationId: 'listRolloutEvents',
         tags,
-        summary: 'Everything that was decided, by whom and on what evidence, oldest first',
+        summary: 'Everything that was decided, by whom and on what evidence, newest first',
         params: RolloutParams,
         querystring: Type.Object({
           ...PageQuery,
@@ -138,55 +159,24 @@ export const rolloutRoutes: RoutePlugin = (app, { rollouts }) => {
     },
     async ({ params: { id }, query: { limit = 200, cursor } }) => {
       await known(id)
-      const rows = await rollouts.entries(id, Number(fromCursor(cursor) ?? 0), limit + 1)
+      const rows = await rollouts.entries(id, idFromCursor(cursor), limit + 1)
       const page = pageOf(rows, limit, (entry) => `${entry.id}`)
-      return { ...page, items: page.items.map((entry) => ({ ...entry, at: toRfc3339(entry.at) })) }
+      return { ...page, items: page.items.map(entryView) }
     },
   )
-
-  const actions: Record<OperatorAction, string> = {
-    start: 'Start a draft, or a scheduled rollout before its time',
-    pause: 'Direct nobody else until it is resumed',
-    resume: 'Go on; a wave that failed is soaked and judged anew',
-    abort: 'Stop for good: who has the release keeps it, nobody else gets it',
-    rollback: 'Give every device of it its previous release back',
-    retry: 'Direct the failed devices again whose result code allows it',
-  }
-  for (const [action, summary] of Object.entries(actions) as [OperatorAction, string][]) {
-    app.post(
-      `/api/v1/rollouts/:id/${action}`,
-      {
-        config: { access: 'operator' },
-        schema: {
-          operationId: `${action}Rollout`,
-          tags,
-          summary,
-          params: RolloutParams,
-          body: Type.Object(
-            { reason: Type.String({ minLength: 1, maxLength: 1_024, description: 'Kept on record' }) },
-            { additionalProperties: false },
-          ),
-        },
-      },
-      async (request) => {
-        const { id } = request.params as { id: string }
-        const { reason } = request.body as { reason: string }
-        const verdict = await rollouts.act(id, action, whoOf(request), reason)
-        if (verdict.acted) return view(verdict.stored)
-        const { because, detail } = verdict
-        if (because === 'unknown-rollout') throw new Refusal('not-found', `no rollout ${id}`)
-        if (because === 'conflict') throw new Refusal('conflict', detail)
-        const { rollout } = await known(id)
-        throw new Refusal('rollout-not-active', detail, {
-          phase: rollout.phase,
-          allowedActions: allowedActions(rollout),
-        })
-      },
-    )
-  }
 }
 
-const slugs: Record<CreateRefusal, ProblemSlug> = {
+function idFromCursor(cursor: string | undefined): number | undefined {
+  const key = fromCursor(cursor)
+  if (key === undefined || /^\d{1,15}$/.test(key)) return key === undefined ? undefined : Number(key)
+  throw new Refusal('validation', 'the cursor is not one that this list gave', {
+    errors: [{ parameter: 'cursor', detail: 'must be the nextCursor of an earlier answer' }],
+  })
+}
+
+type Unmade = CreateRefusal | 'other-request'
+
+const slugs: Record<Unmade, ProblemSlug> = {
   'unknown-version': 'not-found',
   'not-listed': 'conflict',
   conflict: 'conflict',
@@ -194,58 +184,14 @@ const slugs: Record<CreateRefusal, ProblemSlug> = {
   'bad-selector': 'validation',
   'no-targets': 'validation',
   'no-profile': 'validation',
+  'other-request': 'validation',
 }
 
-function refusalOf(because: CreateRefusal, errors: { pointer: string; detail: string }[]): Refusal {
+function refusalOf(because: Unmade, errors: { pointer: string; detail: string }[]): Refusal {
   const detail = errors.map((error) => error.detail).join('; ')
   return new Refusal(slugs[because], detail, { errors, reason: because.replaceAll('-', '_') })
 }
 
 function keyOf({ wave, deviceId }: Deployment): string {
   return `${String(wave).padStart(4, '0')} ${deviceId}`
-}
-
-function view({ rollout, head }: StoredRollout) {
-  const { id, slot, goal, plan, phase, since, reason, waves } = rollout
-  return {
-    id,
-    model: goal.model,
-    version: goal.version,
-    releaseDigest: goal.releaseDigest,
-    slot,
-    selector: head.selector,
-    phase,
-    since: toRfc3339(since),
-    reason: reason && { ...reason, at: toRfc3339(reason.at) },
-    sentence: verdictSentence(rollout),
-    counts: countsOf(rollout),
-    waves: waves.map(({ name, state, since, gates }, index) => ({
-      name,
-      state,
-      since: toRfc3339(since),
-      counts: countsOf(rollout, index),
-      gates,
-    })),
-    allowedActions: allowedActions(rollout),
-    plan,
-    revision: head.revision,
-    createdAt: toRfc3339(head.createdAt),
-    createdBy: head.createdBy,
-    updatedAt: toRfc3339(head.updatedAt),
-  }
-}
-
-function deploymentView({
-  deviceId,
-  wave,
-  state,
-  since,
-  directiveVersion,
-  previous,
-  code,
-  detail,
-}: Deployment) {
-  const { model, version, releaseDigest } = previous ?? {}
-  const ref = previous && { model, version, releaseDigest }
-  return { deviceId, wave, state, code, detail, directiveVersion, previous: ref, updatedAt: toRfc3339(since) }
 }

@@ -1,59 +1,158 @@
 import type { CookieSerializeOptions } from '@fastify/cookie'
 import { toRfc3339 } from '@godwit/protocol/units'
+import type { FastifyReply } from 'fastify'
 import Type from 'typebox'
-import { type Role, roles } from '../../access/access.ts'
-import { sessionCookie, whoOf } from '../authentication.ts'
+import type { StartedSession } from '../../access/access.ts'
+import { passwordLengthMax, passwordLengthMin } from '../../access/password.ts'
+import { type Role, roles } from '../../access/role.ts'
+import type { Services } from '../../services.ts'
+import { refuseForged, sessionCookieOf, sessionOf, whoOf } from '../authentication.ts'
 import { Refusal } from '../problem.ts'
 import type { RoutePlugin } from '../route-plugin.ts'
-import { tokenView } from '../views.ts'
+import { userView } from '../views.ts'
 
-const RoleName = Type.Unsafe<Role>(Type.String({ enum: [...roles] }))
-const slow = { max: 30, timeWindow: 60_000 }
+export const RoleName = Type.Unsafe<Role>(Type.String({ enum: [...roles] }))
+const Password = Type.String({ minLength: passwordLengthMin, maxLength: passwordLengthMax })
+const Secret = Type.String({ minLength: 16, maxLength: 128 })
+/** Each costs a tenth of a second of scrypt or a write: people do it a few times a day. */
+export const seldom = { max: 30, timeWindow: 60_000 }
 
-/** Who may use this hub: login links for browsers, tokens for programs. */
-export const sessionRoutes: RoutePlugin = (app, { access, config, enrolment }) => {
+/** Logs a browser in: the cookie holds what no script can read and no other site can send. */
+export function setSession(
+  reply: FastifyReply,
+  { config, enrolment }: Pick<Services, 'config' | 'enrolment'>,
+  { session }: StartedSession,
+): FastifyReply {
+  const maxAge = Math.floor(config.access.sessionMs / 1_000)
+  const isHttps = enrolment.addresses.httpUrl.startsWith('https:')
+  return reply.setCookie(sessionCookieOf(isHttps), session, { ...cookieOptions(isHttps), maxAge })
+}
+
+export function cookieOptions(isHttps: boolean): CookieSerializeOptions {
+  return { httpOnly: true, sameSite: 'strict', secure: isHttps, path: '/' }
+}
+
+/** How a browser gets in and out: by name and password, by a link that works once, by an invitation. */
+export const sessionRoutes: RoutePlugin = (app, services) => {
+  const { access, config, enrolment, users } = services
   const isHttps = () => enrolment.addresses.httpUrl.startsWith('https:')
-  const cookie = (): CookieSerializeOptions => ({
-    httpOnly: true,
-    sameSite: 'strict',
-    secure: isHttps(),
-    path: '/',
-  })
 
   app.get(
     '/login',
     {
-      config: { access: 'open', rateLimit: slow },
-      schema: {
-        hide: true,
-        querystring: Type.Object({ link: Type.String({ minLength: 16, maxLength: 128 }) }),
-      },
+      config: { access: 'open', rateLimit: seldom },
+      schema: { hide: true, querystring: Type.Object({ link: Secret }) },
     },
-    async ({ query: { link } }, reply) => {
+    async ({ query: { link }, ip }, reply) => {
       const login = await access.useLoginLink(link)
       if (!login) {
+        await users.refused('login_link', ip)
         const hint = 'Each link works once. Make another one with `godwit dashboard`.'
         throw new Refusal('unauthenticated', 'this login link is unknown, used or too old', { hint })
       }
-      const maxAge = Math.floor(config.access.sessionMs / 1_000)
-      return reply.setCookie(sessionCookie, login.session, { ...cookie(), maxAge }).redirect('/', 303)
+      return setSession(reply, services, login).redirect('/', 303)
+    },
+  )
+
+  app.get(
+    '/api/v1/session/ways',
+    {
+      config: { access: 'open' },
+      schema: { operationId: 'listLoginWays', tags: ['access'], summary: 'How one may log in here' },
+    },
+    async () => ({
+      password: true,
+      ...(config.access.oidc && { oidc: { label: config.access.oidc.label } }),
+    }),
+  )
+
+  app.post(
+    '/api/v1/session',
+    {
+      config: { access: 'open', rateLimit: seldom },
+      schema: {
+        operationId: 'startSession',
+        tags: ['access'],
+        summary: 'Log this browser in with name and password',
+        body: Type.Object({
+          name: Type.String({ minLength: 1, maxLength: 64 }),
+          password: Type.String({ minLength: 1, maxLength: passwordLengthMax }),
+        }),
+      },
+    },
+    async (request, reply) => {
+      // Or another site could log a browser in as somebody else, and read later what is done in that name.
+      refuseForged(request)
+      const { name, password } = request.body
+      const verdict = await users.login(name, password, request.ip)
+      if (verdict.loggedIn) return setSession(reply, services, verdict).code(204).send()
+      if (verdict.because === 'throttled') {
+        const seconds = Math.ceil(verdict.waitMs / 1_000)
+        reply.header('retry-after', seconds)
+        const detail = `too many wrong passwords: wait ${seconds} s`
+        throw new Refusal('rate-limited', detail, { retry_after_seconds: seconds })
+      }
+      throw new Refusal('unauthenticated', 'name or password is wrong', { reason: 'wrong_password' })
+    },
+  )
+
+  app.post(
+    '/api/v1/session/invitation',
+    {
+      config: { access: 'open', rateLimit: seldom },
+      schema: {
+        operationId: 'getInvitation',
+        tags: ['access'],
+        summary: 'Whom an invitation is for',
+        body: Type.Object({ link: Secret }),
+      },
+    },
+    async ({ body: { link } }) => {
+      const user = await users.invited(link)
+      if (!user) throw new Refusal('not-found', 'this invitation is unknown, used or too old')
+      return { name: user.name, roles: user.roles, passwordLengthMin }
+    },
+  )
+
+  app.post(
+    '/api/v1/session/invitation/accept',
+    {
+      config: { access: 'open', rateLimit: seldom },
+      schema: {
+        operationId: 'acceptInvitation',
+        tags: ['access'],
+        summary: 'Choose a password, and log this browser in',
+        body: Type.Object({ link: Secret, password: Password }),
+      },
+    },
+    async (request, reply) => {
+      refuseForged(request)
+      const { link, password } = request.body
+      const session = await users.acceptInvitation(link, password)
+      if (!session) {
+        await users.refused('invitation', request.ip)
+        throw new Refusal('not-found', 'this invitation is unknown, used or too old')
+      }
+      return setSession(reply, services, session).code(204).send()
     },
   )
 
   app.post(
     '/api/v1/session/link',
     {
-      config: { access: 'admin', rateLimit: slow },
+      config: { access: 'admin', rateLimit: seldom },
       schema: {
         operationId: 'createLoginLink',
         tags: ['access'],
         summary: 'A link that logs one browser in, once',
-        body: Type.Optional(Type.Object({ role: Type.Optional(RoleName) })),
+        body: Type.Optional(
+          Type.Object({ roles: Type.Optional(Type.Array(RoleName, { minItems: 1, maxItems: 5 })) }),
+        ),
       },
     },
     async (request, reply) => {
       const { secret, expiresAt } = await access.createLoginLink(
-        request.body?.role ?? 'admin',
+        request.body?.roles ?? ['admin'],
         whoOf(request),
       )
       const url = `${enrolment.addresses.httpUrl}/login?link=${secret}`
@@ -67,7 +166,11 @@ export const sessionRoutes: RoutePlugin = (app, { access, config, enrolment }) =
       config: { access: 'viewer' },
       schema: { operationId: 'getSession', tags: ['access'], summary: 'Who am I?' },
     },
-    async ({ caller }) => ({ who: caller!.who, role: caller!.role }),
+    async ({ caller }) => {
+      const { who, roles: held, scopes, kind, user } = caller!
+      const known = user && (await users.byId(user.id))
+      return { who, roles: held, kind, ...(scopes && { scopes }), ...(known && { user: userView(known) }) }
+    },
   )
 
   app.delete(
@@ -77,56 +180,63 @@ export const sessionRoutes: RoutePlugin = (app, { access, config, enrolment }) =
       schema: { operationId: 'endSession', tags: ['access'], summary: 'Log out' },
     },
     async (request, reply) => {
-      const session = request.cookies[sessionCookie]
+      const session = sessionOf(request, services)
       if (session !== undefined) await access.endSession(session)
-      return reply.clearCookie(sessionCookie, cookie()).code(204).send()
+      return reply.clearCookie(sessionCookieOf(isHttps()), cookieOptions(isHttps())).code(204).send()
     },
   )
 
   app.get(
-    '/api/v1/tokens',
+    '/api/v1/session/others',
     {
-      config: { access: 'admin' },
-      schema: { operationId: 'listTokens', tags: ['access'], summary: 'API tokens' },
+      config: { access: 'viewer' },
+      schema: { operationId: 'listSessions', tags: ['access'], summary: 'Where I am logged in' },
     },
-    async () => ({ items: (await access.tokens()).map(tokenView) }),
-  )
-
-  app.post(
-    '/api/v1/tokens',
-    {
-      config: { access: 'admin' },
-      schema: {
-        operationId: 'createToken',
-        tags: ['access'],
-        summary: 'A new API token; its text is in this answer and nowhere else',
-        body: Type.Object({
-          name: Type.String({ minLength: 1, maxLength: 128 }),
-          role: RoleName,
-          expiresInMs: Type.Optional(Type.Integer({ minimum: 1_000 })),
-        }),
-      },
-    },
-    async (request, reply) => {
-      const { token, ...created } = await access.createToken(request.body, whoOf(request))
-      return reply.code(201).send({ ...tokenView(created), token })
+    async ({ caller }) => {
+      const sessions = caller!.user ? await users.sessions(caller!.user.id) : []
+      return {
+        items: sessions.map(({ id, startedAt, expiresAt }) => ({
+          id,
+          startedAt: toRfc3339(startedAt),
+          expiresAt: toRfc3339(expiresAt),
+        })),
+      }
     },
   )
 
   app.delete(
-    '/api/v1/tokens/:id',
+    '/api/v1/session/others',
     {
-      config: { access: 'admin' },
+      config: { access: 'viewer' },
+      schema: { operationId: 'endOtherSessions', tags: ['access'], summary: 'Log out everywhere else' },
+    },
+    async (request) => {
+      const { user } = request.caller!
+      if (!user) throw new Refusal('conflict', 'this browser or token belongs to no user')
+      return { ended: await users.endSessions(user.id, whoOf(request), sessionOf(request, services)) }
+    },
+  )
+
+  app.put(
+    '/api/v1/session/password',
+    {
+      config: { access: 'viewer', rateLimit: seldom },
       schema: {
-        operationId: 'revokeToken',
+        operationId: 'changePassword',
         tags: ['access'],
-        summary: 'Revoke an API token',
-        params: Type.Object({ id: Type.String({ maxLength: 64 }) }),
+        summary: 'Choose another password; every other session of mine ends',
+        body: Type.Object({ old: Type.String({ maxLength: passwordLengthMax }), next: Password }),
       },
     },
     async (request, reply) => {
-      const revoked = await access.revokeToken(request.params.id, whoOf(request))
-      if (!revoked) throw new Refusal('not-found', `no token ${request.params.id}`)
+      const { user, kind } = request.caller!
+      const session = sessionOf(request, services)
+      // A token that leaked must not become the account.
+      if (!user || kind !== 'browser' || session === undefined)
+        throw new Refusal('forbidden', 'a password is changed by its user, in a browser that is logged in')
+      const { old, next } = request.body
+      if (!(await users.changePassword(user.id, old, next, session)))
+        throw new Refusal('forbidden', 'the old password is wrong', { reason: 'wrong_password' })
       return reply.code(204).send()
     },
   )

@@ -4,7 +4,7 @@ import { api, type Rollout, type RolloutAction } from '../../api.ts'
 import { type Question, ReasonDialog } from '../../parts/reason-dialog.tsx'
 import { ask } from '../../queries.ts'
 import { plural } from '../../view/format.ts'
-import { countsOf, totalOf, withTone } from '../../view/rollout.ts'
+import { countsOf, mayOperate, totalOf, withTone } from '../../view/rollout.ts'
 
 type Deed = {
   word: string
@@ -72,7 +72,7 @@ export function Actions({ rollout }: { rollout: Rollout }) {
     rollout.allowedActions?.includes(action),
   )
   if (allowed.length === 0) return null
-  if (session.data?.role === 'viewer') {
+  if (session.data && !mayOperate(session.data)) {
     return <p className="muted">Acting on a rollout takes the operator role; this session may look.</p>
   }
   return (
