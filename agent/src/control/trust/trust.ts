@@ -54,16 +54,14 @@ export class Trust {
 
   #open(pinnedRoot: Uint8Array): TrustClient {
     const held = this.#store.held()
+    for (const [role, bytes] of held) this.#note(role, versionIn(bytes))
     const stored = TrustClient.open(held)
-    if (stored.trusted) {
-      for (const [role, bytes] of held) this.#note(role, versionIn(bytes))
-      return stored.value
-    }
-    // A damaged file must not end a device: the chain is followed again from the root that it was born with.
-    const pinned = TrustClient.open(new Map([['root', pinnedRoot]]))
+    if (stored.trusted) return stored.value
+    // No later root than the one that the device was born with, or a damaged file: the chain is followed again from
+    // there. Everything else that was seen counts all the same, or a restart would forget what is older than it.
+    const pinned = TrustClient.open(new Map([...held, ['root', pinnedRoot]]))
     if (!pinned.trusted)
       throw new Fault('pinned-root-unusable', `the enrolled root document: ${pinned.detail}`)
-    this.#note('root', pinned.value.root.version)
     return pinned.value
   }
 
@@ -127,6 +125,24 @@ export class Trust {
           `${path}: the target calls itself ${record.value.model} ${record.value.version}`,
         )
       return accept(record.value)
+    })
+  }
+
+  /** What the publishers list under this name, for a gateway. Refreshes only where no refresh has succeeded yet. */
+  listed(
+    model: string,
+    version: string,
+  ): Promise<{ releaseDigest: string; releaseBytes: number } | undefined> {
+    return this.#inTurn(async () => {
+      if (!this.#client.current) {
+        const refreshed = await runRefresh(this.#client, this.#time.nowMs(), this.#carrier)
+        if (!refreshed.trusted) return undefined
+      }
+      const found = await runFindTarget(this.#client, targetPathOf(model, version), this.#carrier)
+      if (!found.trusted || !targetCustom.check(found.value.file.custom).ok) return undefined
+      const { hashes, length } = found.value.file
+      const releaseDigest = hashes['sha256']
+      return releaseDigest === undefined ? undefined : { releaseDigest, releaseBytes: length }
     })
   }
 
