@@ -38,9 +38,9 @@ describe.skipIf(why !== undefined)(`approvals on a rollout's page${why ? ` (skip
     return answers
   }
 
-  async function visit(answers: Answers) {
+  async function visit(answers: Answers, width = 1280) {
     const hub = await new FakeHub(answers).listen()
-    const visit = await open(browser, `${hub.url}/rollouts/r-3`)
+    const visit = await open(browser, `${hub.url}/rollouts/r-3`, { width })
     closing.push(visit.close, () => hub.close())
     await visit.page.getByRole('heading', { name: 'Approval' }).waitFor()
     return { hub, ...visit }
@@ -83,6 +83,17 @@ describe.skipIf(why !== undefined)(`approvals on a rollout's page${why ? ` (skip
     const { page } = await visit(asked(['reject', 'withdraw']))
     const buttons = page.getByRole('region', { name: 'Approval actions' }).getByRole('button')
     expect(await buttons.allInnerTexts()).toEqual(['Reject…', 'Take approval back…'])
+  })
+
+  test('an approver on the shop floor reaches the buttons on a phone, and nothing sticks out', async () => {
+    const answers = asked(['approve', 'reject'], (all) => {
+      all['/api/v1/session'] = { who: 'cleo', roles: ['approver'], kind: 'browser' }
+    })
+    const { page } = await visit(answers, 360)
+    await page.getByRole('button', { name: 'Approve…' }).click()
+    await page.getByRole('dialog').waitFor()
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360)
+    expect(await page.getByText('takes the operator role').count()).toBe(0)
   })
 
   test('the timeline shows older entries on request', async () => {

@@ -48,7 +48,7 @@ const anyMove: fc.Arbitrary<Move> = fc.oneof(
   },
   {
     weight: 4,
-    arbitrary: fc.record({ move: fc.constant('well' as const), ticks: fc.integer({ min: 1, max: 5 }) }),
+    arbitrary: fc.record({ move: fc.constant('well' as const), ticks: fc.integer({ min: 1, max: 12 }) }),
   },
   {
     weight: 1,

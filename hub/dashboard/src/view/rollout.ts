@@ -1,4 +1,4 @@
-import type { ApprovalQuestion, Rollout, Wave } from '../api.ts'
+import type { ApprovalQuestion, Rollout, Session, Wave } from '../api.ts'
 import { plural } from './format.ts'
 import { signOf, type Tone } from './words.ts'
 
@@ -26,9 +26,7 @@ export function isActive({ phase }: Pick<Rollout, 'phase'>): boolean {
   return !['ok', 'bad'].includes(signOf(phase).tone)
 }
 
-/** `role`: of a session from before people had several. */
-export function mayOperate(session: { role?: string; roles?: readonly string[] }): boolean {
-  const roles = session.roles ?? [session.role]
+export function mayOperate({ roles }: Pick<Session, 'roles'>): boolean {
   return roles.includes('operator') || roles.includes('admin')
 }
 

@@ -73,6 +73,8 @@ export function Actions({ rollout }: { rollout: Rollout }) {
   )
   if (allowed.length === 0) return null
   if (session.data && !mayOperate(session.data)) {
+    // An approver who does not operate has buttons of their own below.
+    if ((rollout.approval?.allowedDeeds ?? []).length > 0) return null
     return <p className="muted">Acting on a rollout takes the operator role; this session may look.</p>
   }
   return (

@@ -47,15 +47,15 @@ function Asked({ rollout, approval }: { rollout: Rollout; approval: ApprovalQues
       <Facts
         of={[
           ['Release', <ReleaseLink key="release" of={rollout} />],
-          ['Release digest', <Digest key="digest" of={rollout.releaseDigest} />],
+          ['Its digest', <Digest key="digest" of={rollout.releaseDigest} />],
           ['Slot', rollout.slot ?? 'default'],
           [
             'Devices',
             `${plural(devices, 'device')}${wave ? ` in wave ${wave}` : ` in ${plural(waves.length, 'wave')}`}`,
           ],
-          ['SHA-256 of what is approved', <Digest key="hash" of={sha256} what="hash" />],
+          ['SHA-256', <Digest key="hash" of={sha256} what="hash" />],
           [
-            'To the byte',
+            'Of this',
             <a key="bytes" href={api.approvalSubject(rollout.id, wave)}>
               release, slot, plan and devices as JSON
             </a>,
