@@ -63,7 +63,9 @@ export async function prepare(
   if (!selector.ok) return refuse('bad-selector', '#/selector', selector.detail)
 
   const { releaseDigest, releaseBytes } = found
-  const goal: SlotGoal = { model, version, releaseDigest, releaseBytes, probation: plan.probation }
+  const { probation, installWindows } = plan
+  const release = { model, version, releaseDigest, releaseBytes }
+  const goal: SlotGoal = { ...release, probation, ...(installWindows && { installWindows }) }
   const members = await membersOf(needs, selector.requirements)
   const targets = members.filter((device) => runningDigest(device, slot) !== releaseDigest)
   if (targets.length === 0) {

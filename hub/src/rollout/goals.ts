@@ -45,9 +45,14 @@ async function restore(
   const versions: Versions = new Map()
   for (const { previous, deviceIds } of groups.values()) {
     const signed = previous
-      ? await set(directives, rollout, deviceIds, previous)
+      ? await set(directives, rollout, deviceIds, atOnce(previous))
       : await directives.removeGoal(deviceIds, slot, { who: `rollout:${id}` })
     for (const [deviceId, version] of signed) versions.set(deviceId, version)
   }
   return versions
+}
+
+/** Somebody takes a release back because it does harm: that is no matter for the next quiet night. */
+function atOnce({ installWindows: _, ...goal }: SlotGoal): SlotGoal {
+  return goal
 }

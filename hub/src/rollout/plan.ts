@@ -1,3 +1,4 @@
+import { parseInstallWindow } from '@godwit/protocol/install-window'
 import { defaultProbation, ProbationPolicy } from '@godwit/protocol/messages/directive'
 import { latencyBucketMicros } from '@godwit/protocol/messages/telemetry'
 import { defineDocument, EpochMs } from '@godwit/protocol/schema'
@@ -66,6 +67,8 @@ export const Plan = Type.Object(
     windowMs: Type.Integer({ minimum: 100 }),
     /** Label that tells hardware classes apart; every class is then in the first waves. */
     stratifyBy: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_.-]{1,64}$' })),
+    /** When devices may install, in their own local time, such as `Mon-Fri 22:00-05:00`; absent: whenever they like. */
+    installWindows: Type.Optional(Type.Array(Type.String({ maxLength: 64 }), { minItems: 1, maxItems: 16 })),
     /** Absent: at once. */
     startAt: Type.Optional(EpochMs),
     /** Before anybody is directed. Absent: as many as the hub's `rollouts.approvals` says. */
@@ -134,7 +137,10 @@ export type PlanMistake = { pointer: string; detail: string }
 export function mistakesOfPlan(value: Plan): PlanMistake[] {
   const read = plan.check(value)
   if (!read.ok) return [{ pointer: '#/plan', detail: read.detail }]
-  const mistakes: PlanMistake[] = []
+  const mistakes: PlanMistake[] = (value.installWindows ?? []).flatMap((text, i) => {
+    const window = parseInstallWindow(text)
+    return typeof window === 'string' ? [{ pointer: `#/plan/installWindows/${i}`, detail: window }] : []
+  })
   const names = value.waves.map(({ name }) => name)
   let percent = 0
   value.waves.forEach((wave, i) => {

@@ -23,6 +23,7 @@ export async function saveGoal(
     release_digest: goal.releaseDigest,
     release_bytes: goal.releaseBytes,
     probation_json: JSON.stringify(goal.probation),
+    install_windows_json: goal.installWindows ? JSON.stringify(goal.installWindows) : null,
     force: forcedAt ?? 0,
     window_ms: windowMs ?? null,
     set_by: by.who,
@@ -76,11 +77,14 @@ export async function devicesWithDirectiveEndingBefore(db: Db, at: number): Prom
 }
 
 function toGoal(row: Selectable<Tables['goal']>): StoredGoal {
-  const { slot, model, version, release_digest, release_bytes, probation_json, window_ms, force } = row
+  const { slot, model, version, release_digest, release_bytes, window_ms, force } = row
   const release = { releaseDigest: release_digest, releaseBytes: release_bytes }
   return {
     slot,
-    goal: { model, version, ...release, probation: JSON.parse(probation_json) },
+    goal: {
+      ...{ model, version, ...release, probation: JSON.parse(row.probation_json) },
+      ...(row.install_windows_json !== null && { installWindows: JSON.parse(row.install_windows_json) }),
+    },
     ...(window_ms !== null && { windowMs: window_ms }),
     ...(force > 0 && { forcedAt: force }),
   }

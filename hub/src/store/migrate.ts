@@ -4,11 +4,12 @@ import * as start from './migrations/001-start.ts'
 import * as people from './migrations/002-people.ts'
 import * as approvals from './migrations/003-approvals.ts'
 import * as modelSignatures from './migrations/005-model-signatures.ts'
+import * as installWindows from './migrations/006-install-windows.ts'
 
 export type Migration = { name: string; statements: readonly string[] }
 
 /** In the order they apply. A migration that has left this repository is never edited. */
-export const migrations: readonly Migration[] = [start, people, approvals, modelSignatures]
+export const migrations: readonly Migration[] = [start, people, approvals, modelSignatures, installWindows]
 
 /**
  * Brings the schema up to this hub's. Each migration is one transaction with its entry in the table, so a power cut

@@ -101,6 +101,7 @@ export interface Tables {
     release_digest: string
     release_bytes: number
     probation_json: string
+    install_windows_json: string | null
     force: number
     /** Telemetry window that whoever set the goal asked for; null: the config's. */
     window_ms: number | null

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Hub } from '@godwit/hub/wiring'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { goalOf, type Known, listedVersion, plainFiles, TestDevice } from '../mqtt/test-device.ts'
 import { disable, person, type TestPerson } from '../rollout/people.ts'
 import { type Box, newHub } from '../support/new-hub.ts'
@@ -363,4 +363,41 @@ describe('a request with an Idempotency-Key', () => {
     for (const key of ['', ' ', '"open', 'ä', 'x'.repeat(300)])
       expect((await create(key)).status, JSON.stringify(key)).toBe(422)
   })
+})
+
+describe('install windows', () => {
+  const nights = ['Mon-Fri 22:00-05:00']
+
+  test('of a plan stand in the signed directives', async () => {
+    const installWindows = nights
+    await made({ ...request, plan: { waves: plan.waves, installWindows } })
+    await vi.waitFor(async () => {
+      const goals = await Promise.all(['d0', 'd1', 'd2'].map((id) => box.hub.services.directives.goalsOf(id)))
+      expect(goals.map((goal) => goal['default']?.installWindows).filter(Boolean)).toEqual([nights])
+    })
+  })
+
+  test('that nobody can read are refused with their place', async () => {
+    const answer = await ask('POST', '/rollouts', {
+      body: { ...request, plan: { installWindows: ['22:00-05:00', 'Mo 22-5'] } },
+    })
+    expect(answer.status).toBe(422)
+    expect(answer.body['errors']).toMatchObject([{ pointer: '#/plan/installWindows/1' }])
+  })
+})
+
+test('where approvals are asked for, no operator sets the goal of a device alone', async () => {
+  await box.close()
+  await setUp({ rollouts: { approvals: 2 } })
+  const goal = (token: string) =>
+    box.hub.http.inject({
+      method: 'PUT',
+      url: '/api/v1/devices/d0/goals/default',
+      headers: { authorization: `Bearer ${token}` },
+      payload: { model: 'gauge', version: '2' },
+    })
+  const refused = await goal(otto.token)
+  expect(refused.statusCode).toBe(403)
+  expect(refused.json()).toMatchObject({ reason: 'approvals_needed' })
+  expect((await goal(box.adminToken)).statusCode).toBe(200)
 })

@@ -2,6 +2,7 @@ import { defaultProbation } from '@godwit/protocol/messages/directive'
 import { Labels } from '@godwit/protocol/messages/enrolment'
 import { Segment, VersionName } from '@godwit/protocol/schema'
 import Type from 'typebox'
+import { mayAct } from '../../access/role.ts'
 import type { Device } from '../../fleet/device.ts'
 import { isListed } from '../../registry/model.ts'
 import { parseSelector, selects } from '../../rollout/selector.ts'
@@ -15,7 +16,7 @@ const DeviceParams = Type.Object({ id: Segment })
 const SlotParams = Type.Object({ id: Segment, slot: Segment })
 
 /** The devices of the fleet, and what one of them shall hold. */
-export const deviceRoutes: RoutePlugin = (app, { fleet, directives, registry, deviceFacets }) => {
+export const deviceRoutes: RoutePlugin = (app, { config, fleet, directives, registry, deviceFacets }) => {
   async function view(device: Device, depth: 'row' | 'full') {
     const facets = await Promise.all(deviceFacets.map((facet) => facet(device.id, depth)))
     return Object.assign({}, deviceView(device), { goals: await directives.goalsOf(device.id) }, ...facets)
@@ -127,6 +128,16 @@ export const deviceRoutes: RoutePlugin = (app, { fleet, directives, registry, de
     async (request) => {
       const { id, slot } = request.params
       const { model, version, force = false } = request.body
+      // Or an operator alone could do device by device what takes others' approval for all of them at once.
+      if (config.rollouts.approvals > 0 && !mayAct(request.caller!, 'admin'))
+        throw new Refusal(
+          'forbidden',
+          'this hub asks for approvals: make a rollout, of one device if need be',
+          {
+            reason: 'approvals_needed',
+            hint: `godwit rollout create ${model}@${version} --to id=${id}`,
+          },
+        )
       const device = await known(id)
       if (device.revokedAt !== undefined) throw new Refusal('conflict', `device ${id} is revoked`)
       const found = await registry.version(model, version)
