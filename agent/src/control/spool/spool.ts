@@ -32,6 +32,8 @@ export class Spool {
   readonly session: string
   readonly #database: Database
   readonly #limits: SpoolLimits
+  /** What is held, so that a full month is not counted anew for every window. Undefined: to be counted. */
+  #held: { records: number; bytes: number } | undefined
 
   constructor(database: Database, limits: SpoolLimits, makeSession: () => string = randomUUID) {
     this.#database = database
@@ -46,12 +48,22 @@ export class Spool {
    * @param nowMs as each entry's `at` of a clock that never runs ahead (`TrustedTime.leastMs`), for the age limit
    */
   append(entries: readonly Entry[], nowMs: EpochMs, also?: () => void): void {
-    this.#database.transaction(() => {
+    this.#change(() => {
       for (const entry of entries) this.#appendOne(entry)
       this.#makeRoom(nowMs)
       writeMeta(this.#database, spoolTime, String(nowMs))
       also?.()
     })
+  }
+
+  /** A transaction that is taken back takes back what was counted in it. */
+  #change(work: () => void): void {
+    try {
+      this.#database.transaction(work)
+    } catch (error) {
+      this.#held = undefined
+      throw error
+    }
   }
 
   #appendOne({ stream, body, at }: Entry): void {
@@ -62,14 +74,10 @@ export class Spool {
       this.#database.run('DELETE FROM event_key WHERE seq <= ?', marks.next - eventKeysMax)
     }
     const text = JSON.stringify(body)
-    this.#database.run(
-      'INSERT INTO spool_record VALUES (?, ?, ?, ?, ?)',
-      stream,
-      marks.next,
-      at,
-      Buffer.byteLength(text),
-      text,
-    )
+    const bytes = Buffer.byteLength(text)
+    const held = this.#heldNow()
+    this.#database.run('INSERT INTO spool_record VALUES (?, ?, ?, ?, ?)', stream, marks.next, at, bytes, text)
+    this.#held = { records: held.records + 1, bytes: held.bytes + bytes }
     this.#write(stream, { ...marks, next: marks.next + 1 })
   }
 
@@ -108,48 +116,93 @@ export class Spool {
 
   /** The hub has committed everything up to `through`. */
   acknowledge(stream: Stream, through: number): void {
-    this.#database.transaction(() => {
+    this.#change(() => {
       const marks = afterAck(this.marks(stream), through)
       this.#write(stream, marks)
-      this.#database.run('DELETE FROM spool_record WHERE stream = ? AND seq <= ?', stream, marks.acked)
+      this.#delete(stream, marks.acked)
     })
   }
 
   /** For a record that cannot travel at all; those before it in the stream must have gone already. */
   dropThrough(stream: Stream, through: number): void {
-    this.#database.transaction(() => {
+    this.#change(() => {
       this.#write(stream, afterDrop(this.marks(stream), through))
-      this.#database.run('DELETE FROM spool_record WHERE stream = ? AND seq <= ?', stream, through)
+      this.#delete(stream, through)
     })
   }
 
+  /** Looks at what goes and not at what stays. */
+  #delete(stream: Stream, through: number): void {
+    const held = this.#heldNow()
+    const gone = this.#database.get(
+      'SELECT count(*) AS records, total(bytes) AS bytes FROM spool_record WHERE stream = ? AND seq <= ?',
+      stream,
+      through,
+    )!
+    this.#database.run('DELETE FROM spool_record WHERE stream = ? AND seq <= ?', stream, through)
+    this.#held = {
+      records: held.records - Number(gone['records']),
+      bytes: held.bytes - Number(gone['bytes']),
+    }
+  }
+
+  #heldNow(): { records: number; bytes: number } {
+    if (this.#held === undefined) {
+      const row = this.#database.get('SELECT count(*) AS records, total(bytes) AS bytes FROM spool_record')!
+      this.#held = { records: Number(row['records']), bytes: Number(row['bytes']) }
+    }
+    return this.#held
+  }
+
   get figures(): SpoolFigures {
-    const row = this.#database.get('SELECT count(*) AS records, total(bytes) AS bytes FROM spool_record')!
     const dropped = streams.reduce((sum, stream) => sum + this.marks(stream).droppedCount, 0)
-    return { records: Number(row['records']), bytes: Number(row['bytes']), dropped }
+    return { ...this.#heldNow(), dropped }
   }
 
   #makeRoom(nowMs: EpochMs): void {
+    const youngestStale = nowMs - this.#limits.ageMaxMs
     for (const stream of streams) {
+      // Nearly always the oldest is young enough, and the others need no look.
+      const [oldest] = this.#sizes(stream, 0, 1)
+      if (!oldest || oldest.at >= youngestStale) continue
       const stale = this.#database.get(
         'SELECT max(seq) AS seq FROM spool_record WHERE stream = ? AND at < ?',
         stream,
-        nowMs - this.#limits.ageMaxMs,
+        youngestStale,
       )?.['seq']
       if (typeof stale === 'number') this.dropThrough(stream, stale)
     }
     // Lowest class first: the order of `streams` is the order of priority.
     for (const stream of [...streams].reverse()) {
-      let over = this.figures.bytes - this.#limits.bytesMax
+      const over = this.#heldNow().bytes - this.#limits.bytesMax
       if (over <= 0) return
-      let last = 0
-      for (const { seq, bytes } of this.oldest(stream, 1_000_000)) {
-        last = seq
-        over -= bytes
-        if (over <= 0) break
-      }
+      const last = this.#lastOfBytes(stream, over)
       if (last > 0) this.dropThrough(stream, last)
     }
+  }
+
+  /** The record with which the oldest come to so many bytes; the last one if all of them do not; 0 if there is none. */
+  #lastOfBytes(stream: Stream, bytes: number): number {
+    let last = 0
+    for (let sum = 0; ; ) {
+      const page = this.#sizes(stream, last, 256)
+      if (page.length === 0) return last
+      for (const record of page) {
+        last = record.seq
+        sum += record.bytes
+        if (sum >= bytes) return last
+      }
+    }
+  }
+
+  /** Without the bodies, which are most of the file. */
+  #sizes(stream: Stream, after: number, count: number): { seq: number; bytes: number; at: number }[] {
+    return this.#database.all(
+      'SELECT seq, bytes, at FROM spool_record WHERE stream = ? AND seq > ? ORDER BY seq LIMIT ?',
+      stream,
+      after,
+      count,
+    ) as { seq: number; bytes: number; at: number }[]
   }
 
   #write(stream: Stream, marks: StreamMarks): void {
