@@ -50,9 +50,15 @@ async function checked(response: Response): Promise<Response> {
   if (response.ok) return response
   const problem = await response.json().catch(() => ({}))
   const text = (key: string) => (typeof problem[key] === 'string' ? (problem[key] as string) : undefined)
-  throw new Problem(
-    response.status,
-    text('detail') ?? text('title') ?? `The hub answered ${response.status}.`,
-    text('hint'),
+  const said = text('detail') ?? text('title') ?? `The hub answered ${response.status}.`
+  throw new Problem(response.status, [said, ...wrongFields(problem.errors)].join(' '), text('hint'))
+}
+
+/** Which fields, and what is wrong with each. */
+function wrongFields(errors: unknown): string[] {
+  if (!Array.isArray(errors)) return []
+  return errors.map(
+    ({ pointer, parameter, detail }) =>
+      `${String(pointer ?? parameter ?? '').replace(/^#\/?/, '')}: ${String(detail)}.`,
   )
 }

@@ -10,6 +10,7 @@ import {
   insertLoginLink,
   insertSession,
   insertToken,
+  isFirstStart,
   liveSession,
   markTokenRevoked,
   markTokenUsed,
@@ -69,8 +70,10 @@ export type Access = {
   useLoginLink(secret: string): Promise<StartedSession | undefined>
   bySession(session: string): Promise<Caller | undefined>
   endSession(session: string): Promise<void>
-  /** False before anybody can administer this hub: then `main` prints a setup link. */
+  /** Whether anybody can administer this hub. */
   hasAdmin(): Promise<boolean>
+  /** At the first start of a hub, and while nobody can administer it, `main` prints a link for whoever started it. */
+  needsSetup(): Promise<boolean>
   /** People whose approval counts at this moment. */
   approvers(): Promise<{ id: string; name: string }[]>
 }
@@ -177,6 +180,7 @@ export function createAccess(
       }),
 
     hasAdmin: () => adminExists(db, clock()),
+    needsSetup: async () => (await isFirstStart(db, clock())) || !(await adminExists(db, clock())),
 
     approvers: async () =>
       (await allUsers(db))

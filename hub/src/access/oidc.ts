@@ -4,10 +4,10 @@ import { Fault } from '@godwit/protocol/fault'
 import type { Configuration } from 'openid-client'
 import type { Clock } from '../clock.ts'
 import type { HubConfig } from '../config.ts'
+import type { Introduction } from './logins.ts'
 import type { Role } from './role.ts'
 import { newSecret } from './secret.ts'
-import { userNamePattern } from './user.ts'
-import type { Introduction } from './users.ts'
+import { isUserName } from './user.ts'
 
 type Settings = NonNullable<HubConfig['access']['oidc']>
 
@@ -20,7 +20,12 @@ const answerMsMax = 10_000
 /** What this hub must remember of a login between the way out and the way back. */
 type Begun = { verifier: string; state: string; nonce: string; at: number }
 
-export type OidcRefusal = 'not_begun' | 'refused_by_provider' | 'answer_not_valid' | 'name_not_usable'
+export type OidcRefusal =
+  | 'not_begun'
+  | 'refused_by_provider'
+  | 'answer_not_valid'
+  | 'name_not_usable'
+  | 'email_not_verified'
 export type OidcVerdict =
   | { known: true; introduction: Introduction }
   | { known: false; because: OidcRefusal; detail: string }
@@ -89,8 +94,11 @@ export class Oidc {
   #introductionOf(claims: { iss: string; sub: string; [claim: string]: unknown }): OidcVerdict {
     const { nameClaim, rolesClaim, roles: map } = this.#settings
     const name = claims[nameClaim]
-    if (typeof name !== 'string' || !new RegExp(userNamePattern).test(name))
+    if (!isUserName(name))
       return refused('name_not_usable', `the claim ${nameClaim} holds no name that can be used here`)
+    // An address that nobody proved is whatever its owner typed, somebody else's included.
+    if ([nameClaim, rolesClaim].includes('email') && claims['email_verified'] !== true)
+      return refused('email_not_verified', 'the provider does not say that it verified the address')
     const values = [claims[rolesClaim]].flat().filter((value) => typeof value === 'string')
     const roles = values.flatMap((value) => (Object.hasOwn(map, value) ? map[value]! : []))
     const { iss: issuer, sub: subject } = claims
@@ -116,7 +124,7 @@ export class Oidc {
     const { allowInsecureRequests, discovery, enableNonRepudiationChecks, None } = await import(
       'openid-client'
     )
-    const secret = clientSecretFile === undefined ? undefined : readFileSync(clientSecretFile, 'utf8').trim()
+    const secret = clientSecretFile === undefined ? undefined : secretIn(clientSecretFile)
     const url = new URL(issuer)
     // The configuration allows plain http for loopback alone.
     const options = {
@@ -135,6 +143,14 @@ export class Oidc {
         },
       )
     }
+  }
+}
+
+function secretIn(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch (cause) {
+    throw new Fault('not-ready', `access.oidc.clientSecretFile: ${(cause as Error).message}`, { cause })
   }
 }
 

@@ -26,6 +26,7 @@ const scopeOf: Record<Exclude<Role, 'admin'>, string> = {
 }
 
 export function mayAct({ roles: held, scopes }: Powers, needed: Role): boolean {
+  if (held.length === 0) return false
   const isAllowed = needed === 'viewer' || held.includes('admin') || held.includes(needed)
   if (!isAllowed || scopes === undefined) return isAllowed
   // Whoever may change something may look at it; who else may do so is nothing that a narrowed token decides.
@@ -60,7 +61,8 @@ function fits(scope: Scope, model: string): boolean {
 /** What both have: a token never does more than the person it belongs to. */
 export function commonRoles(token: readonly Role[], person: readonly Role[]): Role[] {
   if (person.includes('admin')) return [...token]
-  return token.includes('admin')
-    ? [...person]
-    : token.filter((role) => role === 'viewer' || person.includes(role))
+  if (token.includes('admin')) return [...person]
+  const common = token.filter((role) => person.includes(role))
+  // Every role views, so that is what two different ones have in common.
+  return common.length > 0 || person.length === 0 || token.length === 0 ? common : ['viewer']
 }

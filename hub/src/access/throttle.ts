@@ -34,4 +34,10 @@ export class Throttle {
   succeeded(key: string): void {
     this.#failures.delete(key)
   }
+
+  /** Takes back one that was counted before it was known to be right. */
+  forgive(key: string): void {
+    const held = this.#failures.get(key)
+    if (held) this.#failures.set(key, { ...held, count: held.count - 1 })
+  }
 }

@@ -15,3 +15,11 @@ export type User = {
 
 /** Names of people are shown and typed, and stand in the audit: no spaces, nothing that looks like something else. */
 export const userNamePattern = '^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$'
+
+/** What the audit calls those who are no person: nobody may sign their deeds with it. */
+const namesOfNobody = new Set(['hub', 'anonymous', 'unknown'])
+
+export function isUserName(name: unknown): name is string {
+  if (typeof name !== 'string' || !new RegExp(userNamePattern).test(name)) return false
+  return !namesOfNobody.has(name.toLowerCase())
+}

@@ -14,6 +14,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Who may call this route. Absent: a viewer for GET and HEAD, an operator for the rest. */
     access?: RouteAccess
+    /** For devices that come for their first certificate, or after the last one ended. */
+    withoutCertificate?: true
   }
   interface FastifyRequest {
     caller?: Caller
@@ -45,7 +47,7 @@ export function authenticator(services: Services): (request: FastifyRequest) => 
     }
     const session = sessionOf(request, services)
     const caller =
-      bearer === undefined ? await fromCookie(request, session, access) : await access.byToken(bearer)
+      bearer === undefined ? await fromCookie(request, session, services) : await access.byToken(bearer)
     if (!caller) {
       // A browser whose session has ended is everyday; a token that opens nothing is somebody's mistake or worse.
       if (bearer !== undefined) await users.refused('token', request.ip)
@@ -53,6 +55,11 @@ export function authenticator(services: Services): (request: FastifyRequest) => 
     }
     const role = needed === 'device' ? 'viewer' : needed
     if (!mayAct(caller, role)) throw new Refusal('forbidden', whyForbidden(caller, role))
+    // What everybody may change are their own sessions and tokens: nothing for a token that was narrowed.
+    if (caller.scopes && role === 'viewer' && !safeMethods.has(request.method))
+      throw new Refusal('forbidden', `${caller.who} is narrowed to ${caller.scopes.join(', ')}`, {
+        reason: 'outside_scope',
+      })
     request.caller = caller
   }
 }
@@ -96,22 +103,39 @@ export function mustPublish({ caller }: FastifyRequest, models: Iterable<string>
 async function fromCookie(
   request: FastifyRequest,
   session: string | undefined,
-  access: Services['access'],
+  services: Services,
 ): Promise<Caller | undefined> {
   if (session === undefined) return undefined
-  const caller = await access.bySession(session)
-  if (caller && !safeMethods.has(request.method)) refuseForged(request)
+  const caller = await services.access.bySession(session)
+  if (caller && !safeMethods.has(request.method)) refuseForged(request, services)
   return caller
 }
 
+/**
+ * For answers that last: would whoever asked be let in now? A stream must not outlive the session or token it began with.
+ */
+export function stillWelcome(request: FastifyRequest, services: Services): () => Promise<boolean> {
+  const bearer = /^Bearer ([^\s]+)$/i.exec(request.headers.authorization ?? '')?.[1]
+  const session = sessionOf(request, services)
+  const { access } = services
+  return async () => {
+    const caller = bearer !== undefined ? await access.byToken(bearer) : await access.bySession(session ?? '')
+    return caller !== undefined && mayAct(caller, 'viewer')
+  }
+}
+
 /** Another site can make a browser send our cookie (less so with SameSite), but never this header, nor this origin. */
-export function refuseForged({ headers }: FastifyRequest): void {
+export function refuseForged({ headers }: FastifyRequest, { enrolment }: Pick<Services, 'enrolment'>): void {
   if (headers['x-godwit-csrf'] !== '1')
     throw new Refusal('forbidden', 'a browser that changes something must send the header x-godwit-csrf: 1', {
       reason: 'csrf',
     })
   const { origin, host } = headers
-  if (origin !== undefined && hostOf(origin) !== host)
+  if (origin === undefined) return
+  // Behind a proxy the host may be the proxy's word for this hub, and the page has the name that people know.
+  const own = [host, hostOf(enrolment.addresses.httpUrl)]
+  const asking = hostOf(origin)
+  if (asking === undefined || !own.includes(asking))
     throw new Refusal('forbidden', `a page of ${origin} asked for this, and the hub is ${host}`, {
       reason: 'csrf',
     })

@@ -10,13 +10,15 @@ export type EventStreamOptions = {
   /** The last id that the client has seen; undefined: it begins now. */
   lastEventId: number | undefined
   isWanted: (row: FeedRow) => boolean
+  /** Asked before each piece of news and at each heartbeat: a session may end while its stream is open. */
+  isWelcome: () => Promise<boolean>
 }
 
 /**
  * Server-sent events out of the feed table, as text. A client that comes back is told what it missed; when that is no
  * longer kept it gets `reset` and must ask for everything again.
  */
-export function eventStream(feed: Feed, { lastEventId, isWanted }: EventStreamOptions): Readable {
+export function eventStream(feed: Feed, { lastEventId, isWanted, isWelcome }: EventStreamOptions): Readable {
   let seen = lastEventId ?? 0
   let timer: NodeJS.Timeout | undefined
   let isReading = false
@@ -24,7 +26,7 @@ export function eventStream(feed: Feed, { lastEventId, isWanted }: EventStreamOp
 
   const stream = new Readable({ read() {} })
   const silence = feed.onAppend(wake)
-  const heartbeat = setInterval(() => stream.push(': still here\n\n'), heartbeatMs)
+  const heartbeat = setInterval(() => void beat().catch(fail), heartbeatMs)
   stream.once('close', () => {
     silence()
     clearInterval(heartbeat)
@@ -44,6 +46,17 @@ export function eventStream(feed: Feed, { lastEventId, isWanted }: EventStreamOp
     isBegun = true
   }
 
+  async function beat(): Promise<void> {
+    if (await endsHere()) return
+    if (!stream.destroyed) stream.push(': still here\n\n')
+  }
+
+  async function endsHere(): Promise<boolean> {
+    if (await isWelcome()) return false
+    if (!stream.destroyed) stream.push(null)
+    return true
+  }
+
   function wake(): void {
     if (timer !== undefined || !isBegun || stream.destroyed) return
     timer = setTimeout(() => {
@@ -58,7 +71,7 @@ export function eventStream(feed: Feed, { lastEventId, isWanted }: EventStreamOp
     try {
       for (;;) {
         const rows = await feed.after(seen, rowsPerRead)
-        if (stream.destroyed) return
+        if (stream.destroyed || (rows.length > 0 && (await endsHere()))) return
         const last = rows.at(-1)
         if (!last) return
         seen = last.id

@@ -144,24 +144,33 @@ export async function deleteExpiredAccess(db: Db, now: number): Promise<void> {
   await db.deleteFrom('login_link').where('expires_at', '<=', now).execute()
 }
 
+/** True the first time that it is asked of a database. */
+export async function isFirstStart(db: Db, now: number): Promise<boolean> {
+  const mark = db.insertInto('setting').values({ key: 'first-started-at', value: String(now) })
+  const { numInsertedOrUpdatedRows } = await mark.onConflict((on) => on.doNothing()).executeTakeFirst()
+  return Number(numInsertedOrUpdatedRows) === 1
+}
+
 /** Somebody who can let others in: a token, a browser, or a person who can log in. */
 export async function adminExists(db: Db, now: number): Promise<boolean> {
+  const admins = db
+    .selectFrom('person')
+    .select('id')
+    .where('roles', 'like', '%admin%')
+    .where('disabled_at', 'is', null)
   const token = await db
     .selectFrom('api_token')
     .select('id')
     .where('role', 'like', '%admin%')
+    .where('scopes_json', 'is', null)
+    .where((eb) => eb.or([eb('user_id', 'is', null), eb('user_id', 'in', admins)]))
     .where('revoked_at', 'is', null)
     .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', now)]))
     .executeTakeFirst()
   if (token) return true
   const sessions = db.selectFrom('browser_session').select('hash').where('role', 'like', '%admin%')
   if (await sessions.where('expires_at', '>', now).executeTakeFirst()) return true
-  const people = db
-    .selectFrom('person')
-    .select('id')
-    .where('roles', 'like', '%admin%')
-    .where('disabled_at', 'is', null)
-  const able = people.where((eb) =>
+  const able = admins.where((eb) =>
     eb.or([eb('password', 'is not', null), eb('oidc_subject', 'is not', null)]),
   )
   return (await able.executeTakeFirst()) !== undefined

@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely'
+import { type Selectable, sql } from 'kysely'
 import { isRole, type Role } from '../access/role.ts'
 import type { User } from '../access/user.ts'
 import type { Db } from './database.ts'
@@ -20,8 +20,10 @@ export async function allUsers(db: Db): Promise<User[]> {
   return (await db.selectFrom('person').selectAll().orderBy('name').execute()).map(toUser)
 }
 
+/** Capitals make no other person: two names that a reader of the audit could confuse are one. */
 export async function userByName(db: Db, name: string): Promise<User | undefined> {
-  const row = await db.selectFrom('person').selectAll().where('name', '=', name).executeTakeFirst()
+  const people = db.selectFrom('person').selectAll()
+  const row = await people.where(sql`lower(name)`, '=', name.toLowerCase()).executeTakeFirst()
   return row && toUser(row)
 }
 

@@ -76,6 +76,25 @@ describe('single sign-on', () => {
     expect(await box.hub.services.users.all()).toEqual([])
   })
 
+  test('takes everything from whom the provider gives nothing any more: browsers and tokens too', async () => {
+    const open = await loggedIn()
+    const { access, users } = box.hub.services
+    const ana = (await users.byName('ana'))!
+    const made = await access.createToken({ name: 'laptop', roles: ['operator'], userId: ana.id }, 'test')
+    provider.person = { ...provider.person, groups: ['visitors'] }
+    wasRefused(await loggedIn(), 'no_role')
+    expect((await get('/api/v1/session', cookieOf(open))).statusCode).toBe(401)
+    const headers = { authorization: `Bearer ${made.token}` }
+    expect((await box.hub.http.inject({ url: '/api/v1/devices', headers })).statusCode).toBe(403)
+  })
+
+  test('gives no password beside it: that would outlive what the provider says', async () => {
+    await loggedIn()
+    const headers = { authorization: `Bearer ${box.adminToken}` }
+    const answer = await box.hub.http.inject({ method: 'POST', url: '/api/v1/users/ana/invite', headers })
+    expect(answer.statusCode).toBe(409)
+  })
+
   test('keeps out who was disabled here', async () => {
     await loggedIn()
     const ana = (await box.hub.services.users.byName('ana'))!
@@ -88,10 +107,13 @@ describe('single sign-on', () => {
     wasRefused(await loggedIn(), 'name_taken')
   })
 
-  test.each(['a b', '', 7, undefined])('keeps out a name that cannot be one: %s', async (name) => {
-    provider.person = { ...provider.person, preferred_username: name }
-    wasRefused(await loggedIn(), 'name_not_usable')
-  })
+  test.each(['a b', '', 7, undefined, 'hub', 'Anonymous'])(
+    'keeps out a name that cannot be one: %s',
+    async (name) => {
+      provider.person = { ...provider.person, preferred_username: name }
+      wasRefused(await loggedIn(), 'name_not_usable')
+    },
+  )
 })
 
 describe('a malicious way back', () => {
@@ -153,6 +175,30 @@ describe('a token of the provider', () => {
     Object.assign(provider, change)
     wasRefused(await loggedIn(), 'answer_not_valid')
     expect(await box.hub.services.users.all()).toEqual([])
+  })
+})
+
+describe('an address that decides', () => {
+  beforeEach(async () => {
+    await box.close()
+    const roles = { 'boss@example.com': ['admin'] }
+    const { issuer, clientId } = provider
+    box = await newHub({
+      access: { oidc: { issuer, clientId, rolesClaim: 'email', roles } },
+      http: { port: 0, publicUrl: 'http://hub.example' },
+    })
+    box.hub.services.enrolment.addresses.httpUrl = 'http://hub.example'
+  })
+
+  test.each([undefined, false, 'true'])('must be verified by the provider: %s', async (verified) => {
+    provider.person = { ...provider.person, email: 'boss@example.com', email_verified: verified }
+    wasRefused(await loggedIn(), 'email_not_verified')
+    expect(await box.hub.services.users.all()).toEqual([])
+  })
+
+  test('is believed when it is', async () => {
+    provider.person = { ...provider.person, email: 'boss@example.com', email_verified: true }
+    expect(await whoIs(await loggedIn())).toMatchObject({ roles: ['admin'] })
   })
 })
 

@@ -10,6 +10,7 @@ describe('a role', () => {
     expect(able('publisher')).toEqual(['viewer', 'publisher'])
     expect(able('approver')).toEqual(['viewer', 'approver'])
     expect(able('admin')).toEqual([...roles])
+    expect(mayAct({ roles: [] }, 'viewer')).toBe(false)
   })
 })
 
@@ -59,4 +60,6 @@ test('a token does no more than its token and its owner both may', () => {
   expect(commonRoles(['operator', 'publisher'], ['viewer', 'operator'])).toEqual(['operator'])
   expect(commonRoles(['admin'], ['operator', 'approver'])).toEqual(['operator', 'approver'])
   expect(commonRoles(['publisher'], ['admin'])).toEqual(['publisher'])
+  expect(commonRoles(['publisher'], ['operator'])).toEqual(['viewer'])
+  expect(commonRoles(['admin'], [])).toEqual([])
 })

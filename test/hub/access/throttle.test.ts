@@ -30,6 +30,16 @@ test('a success forgives, and so does an hour', () => {
   expect(throttle.waitMs('ben', 3_600_000)).toBe(0)
 })
 
+test('what turns out to be right is taken back', () => {
+  const throttle = new Throttle()
+  for (let i = 0; i < 20; i++) {
+    throttle.failed('office', 0)
+    throttle.forgive('office')
+  }
+  for (let i = 0; i < 5; i++) throttle.failed('office', 0)
+  expect(throttle.waitMs('office', 0)).toBe(0)
+})
+
 test('invented names do not fill the memory', () => {
   const throttle = new Throttle()
   for (let i = 0; i < 20; i++) throttle.failed('ana', 0)

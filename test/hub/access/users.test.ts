@@ -188,6 +188,7 @@ describe('a password', () => {
     const here = await invited('ana', ['viewer'])
     const elsewhere = (await login('ana', password)).cookies[0]!
     expect((await change(here, 'not this one', 'another long password')).statusCode).toBe(403)
+    expect(await audited('user.password.failed')).toMatchObject([{ subject: 'ana' }])
     expect((await change(here, password, 'another long password')).statusCode).toBe(204)
     expect((await ask({ url: '/api/v1/session', headers: { cookie: here } })).statusCode).toBe(200)
     const cookie = `${elsewhere.name}=${elsewhere.value}`
@@ -211,7 +212,7 @@ describe('a password', () => {
     const all = await Promise.all(tables.map((table) => db.selectFrom(table).selectAll().execute()))
     expect(JSON.stringify(all)).not.toContain(password)
     expect((await db.selectFrom('person').select('password').execute())[0]!.password).toMatch(
-      /^scrypt\$32768\$8\$1\$/,
+      /^scrypt\$32768\$8\$3\$/,
     )
   })
 })
@@ -223,6 +224,58 @@ test('logging out everywhere else leaves this browser in', async () => {
   expect((await ask(others)).json().items).toHaveLength(2)
   expect((await ask({ ...others, method: 'DELETE' })).json()).toEqual({ ended: 1 })
   expect((await ask(others)).json().items).toHaveLength(1)
+})
+
+test('one session of several is ended by its name, and nobody ends those of others', async () => {
+  const ana = await invited('ana', ['viewer'])
+  const ben = await invited('ben', ['viewer'])
+  await login('ana', password)
+  const others = { url: '/api/v1/session/others', headers: { cookie: ana, ...csrf } }
+  const listed: { id: string; isThis: boolean }[] = (await ask(others)).json().items
+  expect(listed.map(({ isThis }) => isThis).sort()).toEqual([false, true])
+  const end = { method: 'DELETE', url: `${others.url}/${listed.find(({ isThis }) => !isThis)!.id}` }
+  expect((await ask({ ...end, headers: { cookie: ben, ...csrf } })).statusCode).toBe(404)
+  expect((await ask({ ...end, headers: { cookie: ana, ...csrf } })).statusCode).toBe(204)
+  expect((await ask(others)).json().items).toHaveLength(1)
+})
+
+test('an admin logs somebody out everywhere, who may come back', async () => {
+  const cookie = await invited('ana', ['viewer'])
+  const logout = await ask({ method: 'POST', url: '/api/v1/users/ana/logout', token: box.adminToken })
+  expect(logout.json()).toEqual({ name: 'ana', ended: 1 })
+  expect((await ask({ url: '/api/v1/session', headers: { cookie } })).statusCode).toBe(401)
+  expect((await login('ana', password)).statusCode).toBe(204)
+})
+
+describe('whoever a link let in', () => {
+  const byLink = async (roles: ('admin' | 'operator')[]) => {
+    const { secret } = await access().createLoginLink(roles, 'test')
+    return `godwit_session=${(await access().useLoginLink(secret))!.session}`
+  }
+  const settle = (cookie: string, name: string) =>
+    ask({
+      ...{ method: 'POST', url: '/api/v1/session/account', headers: { cookie, ...csrf } },
+      payload: { name, password },
+    })
+
+  test('as an administrator makes themselves an account, and goes on as that person', async () => {
+    const cookie = await byLink(['admin'])
+    const answer = await settle(cookie, 'ana')
+    expect(answer.statusCode).toBe(204)
+    const own = `${answer.cookies[0]!.name}=${answer.cookies[0]!.value}`
+    const me = (await ask({ url: '/api/v1/session', headers: { cookie: own } })).json()
+    expect(me).toMatchObject({ who: 'ana', roles: ['admin'], user: { name: 'ana', hasPassword: true } })
+    expect((await ask({ url: '/api/v1/session', headers: { cookie } })).statusCode).toBe(401)
+    expect((await login('ana', password)).statusCode).toBe(204)
+    expect(await audited('user.create')).toMatchObject([{ who: expect.stringMatching(/^browser:/) }])
+  })
+
+  test('takes nobody’s name, and nobody’s place who has an account', async () => {
+    const ana = await invited('ana', ['admin'])
+    expect((await settle(await byLink(['admin']), 'Ana')).statusCode).toBe(409)
+    expect((await settle(ana, 'second')).statusCode).toBe(409)
+    expect((await settle(await byLink(['operator']), 'olaf')).statusCode).toBe(403)
+  })
 })
 
 test('a token that opens nothing is on record, once a minute', async () => {

@@ -13,6 +13,7 @@ const refusals: Record<string, string> = {
   answer_not_valid: 'The answer of your identity provider was not valid. Ask whoever runs this hub.',
   name_not_usable:
     'Your identity provider gives you no name that can be used here. Ask whoever runs this hub.',
+  email_not_verified: 'Your identity provider has not verified your address. Ask whoever runs this hub.',
   no_role: 'You are known, and you have no role here yet. Ask whoever runs this hub.',
   name_taken: 'Somebody else has your name here. Ask whoever runs this hub.',
   disabled: 'Your account here is disabled.',

@@ -4,6 +4,7 @@ import { Answer } from '../parts/answer.tsx'
 import { Page, Section } from '../parts/page.tsx'
 import { Facts } from '../parts/table.tsx'
 import { ask } from '../queries.ts'
+import { AccountForm } from './settings/account.tsx'
 import { PasswordForm } from './settings/password.tsx'
 import { Sessions } from './settings/sessions.tsx'
 import { Tokens } from './settings/tokens.tsx'
@@ -46,13 +47,8 @@ function Parts({ me }: { me: Session }) {
             ],
           ]}
         />
-        {!me.user && (
-          <p className="muted">
-            This browser was let in by a link and belongs to nobody. Approvals need a person: make an account
-            below.
-          </p>
-        )}
       </Section>
+      {!me.user && may(me, 'admin') && <AccountForm />}
       {me.user?.hasPassword && <PasswordForm />}
       {me.user && <Sessions />}
       <Tokens me={me} />

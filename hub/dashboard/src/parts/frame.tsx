@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
-import { Link, NavLink } from 'react-router'
+import { NavLink } from 'react-router'
 import { ask } from '../queries.ts'
 import { ConnectionLight } from './light.tsx'
 
@@ -12,6 +12,20 @@ const places = [
   { to: '/drift', text: 'Drift', path: 'M2 13c3 0 3-6 6-6s3 6 6 6 2-3 4-5M2 17h16' },
   { to: '/energy', text: 'Energy & carbon', short: 'Energy', path: 'M11 2 4 11h5l-1 7 7-9h-5Z' },
 ]
+
+/** A person's head and shoulders. */
+const settingsPath = 'M10 10a3.2 3.2 0 1 0 0-6.4 3.2 3.2 0 0 0 0 6.4ZM3.5 17c.6-3.4 3.2-5 6.5-5s5.9 1.6 6.5 5'
+
+function SettingsLink({ className }: { className: string }) {
+  return (
+    <NavLink to="/settings" className={className} aria-label="Settings">
+      <svg viewBox="0 0 20 20" aria-hidden="true" focusable="false">
+        <path d={settingsPath} />
+      </svg>
+      <span className="nav-long">Settings</span>
+    </NavLink>
+  )
+}
 
 export function Frame({ children }: { children: ReactNode }) {
   const overview = useQuery(ask.overview)
@@ -30,6 +44,8 @@ export function Frame({ children }: { children: ReactNode }) {
           {overview.data?.fleet}
         </p>
         <ConnectionLight />
+        {/* On a phone the row of pages is full, so this one stands up here. */}
+        {session.data && <SettingsLink className="brand-settings" />}
       </header>
       <nav className="nav" aria-label="Pages">
         {places.map(({ to, text, short, path }) => (
@@ -41,9 +57,10 @@ export function Frame({ children }: { children: ReactNode }) {
             <span className="nav-short">{short ?? text}</span>
           </NavLink>
         ))}
+        {session.data && <SettingsLink className="nav-settings" />}
         {session.data && (
           <p className="nav-who">
-            <Link to="/settings">{session.data.who}</Link>
+            {session.data.who}
             <br />
             {(session.data.roles ?? []).join(', ')}
           </p>

@@ -1,4 +1,5 @@
 import type { Noun } from '../command.ts'
+import { CliError } from '../exit.ts'
 import { ago, table } from '../output.ts'
 
 type ApiToken = {
@@ -6,6 +7,8 @@ type ApiToken = {
   name: string
   roles: string[]
   scopes?: string[]
+  /** Whose it is; absent: a program's. */
+  owner?: string
   createdAt: string
   expiresAt?: string
   revokedAt?: string
@@ -40,34 +43,39 @@ export const tokenNoun: Noun = (program, run) => {
           roles: options.role,
           ...(options.scope && { scopes: options.scope }),
           ...(options.program && { ofProgram: true }),
-          expiresInMs: Math.round(Number(options.expiresDays) * 86_400_000),
+          expiresInMs: daysToMs(options.expiresDays),
         })
         shell.out.note('This is the only time the token is shown.')
         shell.out.print(made, () => made.token)
       }),
     )
-  token.command('list').action(
-    run(async (shell) => {
-      const all = await shell.hub().list<ApiToken>('/api/v1/tokens')
-      const time = (text: string | undefined) => (text ? ago(Date.parse(text), shell.now()) : '–')
-      shell.out.print(all, () =>
-        table(
-          ['ID', 'NAME', 'MAY', 'CREATED', 'LAST USED', 'STATE'],
-          all.map((t) => [
-            t.id,
-            t.name,
-            (t.scopes ?? t.roles).join(' '),
-            time(t.createdAt),
-            time(t.lastUsedAt),
-            t.revokedAt ? 'revoked' : 'valid',
-          ]),
-          'no tokens',
-        ),
-      )
-    }),
-  )
+  token
+    .command('list')
+    .description('yours; for an administrator everybody’s')
+    .action(
+      run(async (shell) => {
+        const all = await shell.hub().list<ApiToken>('/api/v1/tokens')
+        const time = (text: string | undefined) => (text ? ago(Date.parse(text), shell.now()) : '–')
+        shell.out.print(all, () =>
+          table(
+            ['ID', 'NAME', 'OF', 'MAY', 'CREATED', 'LAST USED', 'STATE'],
+            all.map((t) => [
+              t.id,
+              t.name,
+              t.owner ?? 'a program',
+              (t.scopes ?? t.roles).join(' '),
+              time(t.createdAt),
+              time(t.lastUsedAt),
+              stateOf(t, shell.now()),
+            ]),
+            'no tokens',
+          ),
+        )
+      }),
+    )
   token
     .command('revoke')
+    .description('at once and for good')
     .argument('<id>')
     .action(
       run(async (shell, id: string) => {
@@ -75,4 +83,16 @@ export const tokenNoun: Noun = (program, run) => {
         shell.out.print({ id, revoked: true }, () => `revoked ${id}`)
       }),
     )
+}
+
+function stateOf({ revokedAt, expiresAt }: ApiToken, now: number): string {
+  if (revokedAt) return 'revoked'
+  if (!expiresAt) return 'valid'
+  return Date.parse(expiresAt) <= now ? 'expired' : `until ${expiresAt.slice(0, 10)}`
+}
+
+function daysToMs(days: string): number {
+  const ms = Math.round(Number(days) * 86_400_000)
+  if (Number.isSafeInteger(ms) && ms > 0) return ms
+  throw new CliError('usage', 'bad_days', `--expires-days: expected a number of days above 0, found ${days}`)
 }

@@ -17,25 +17,28 @@ type Invitation = { url: string; expiresAt: string }
 export const userNoun: Noun = (program, run) => {
   const user = program.command('user').description('people: viewer, operator, publisher, approver, admin')
   const at = (name: string, verb = '') => `/api/v1/users/${encodeURIComponent(name)}${verb}`
-  user.command('list').action(
-    run(async (shell) => {
-      const all = await shell.hub().list<User>('/api/v1/users')
-      const time = (text: string | undefined) => (text ? ago(Date.parse(text), shell.now()) : 'never')
-      shell.out.print(all, () =>
-        table(
-          ['NAME', 'ROLES', 'LOGS IN BY', 'LAST LOGIN', 'STATE'],
-          all.map((u) => [
-            u.name,
-            u.roles.join(' '),
-            waysOf(u),
-            time(u.lastLoginAt),
-            u.disabledAt ? 'disabled' : 'active',
-          ]),
-          'nobody yet: godwit user create NAME --role ROLE',
-        ),
-      )
-    }),
-  )
+  user
+    .command('list')
+    .description('who there is, what they may do, and when they were last here')
+    .action(
+      run(async (shell) => {
+        const all = await shell.hub().list<User>('/api/v1/users')
+        const time = (text: string | undefined) => (text ? ago(Date.parse(text), shell.now()) : 'never')
+        shell.out.print(all, () =>
+          table(
+            ['NAME', 'ROLES', 'LOGS IN BY', 'LAST LOGIN', 'STATE'],
+            all.map((u) => [
+              u.name,
+              u.roles.join(' '),
+              waysOf(u),
+              time(u.lastLoginAt),
+              u.disabledAt ? 'disabled' : 'active',
+            ]),
+            'nobody yet: godwit user create NAME --role ROLE',
+          ),
+        )
+      }),
+    )
   user
     .command('create')
     .description('let somebody in: prints a link by which they choose a password')
@@ -71,6 +74,16 @@ export const userNoun: Noun = (program, run) => {
       run(async (shell, name: string, roles: string[]) => {
         const changed = await shell.hub().send<User>('PUT', at(name, '/roles'), { roles })
         shell.out.print(changed, () => `${name}: ${changed.roles.join(', ')}`)
+      }),
+    )
+  user
+    .command('logout')
+    .description('end every browser session of somebody; they may log in again')
+    .argument('<name>')
+    .action(
+      run(async (shell, name: string) => {
+        const { ended } = await shell.hub().send<{ ended: number }>('POST', at(name, '/logout'))
+        shell.out.print({ name, ended }, () => `${ended} session${ended === 1 ? '' : 's'} of ${name} ended`)
       }),
     )
   for (const [verb, words] of [

@@ -1,10 +1,12 @@
 import type { Readable } from 'node:stream'
 import Type from 'typebox'
+import { stillWelcome } from '../authentication.ts'
 import { eventStream } from '../event-stream.ts'
 import type { RoutePlugin } from '../route-plugin.ts'
 
 /** What happens, as it happens. */
-export const eventRoutes: RoutePlugin = (app, { feed, log }) => {
+export const eventRoutes: RoutePlugin = (app, services) => {
+  const { feed, log } = services
   const open = new Set<Readable>()
   // A stream never ends by itself, and the server waits for its answers before it stops.
   app.addHook('preClose', async () => {
@@ -27,12 +29,15 @@ export const eventRoutes: RoutePlugin = (app, { feed, log }) => {
         produces: ['text/event-stream'],
       },
     },
-    async ({ query: { topics }, headers }, reply) => {
+    async (request, reply) => {
+      const { query, headers } = request
+      const { topics } = query
       const wanted = topics === undefined ? undefined : new Set(topics.split(','))
       const last = Number(headers['last-event-id'] ?? Number.NaN)
       const stream = eventStream(feed, {
         lastEventId: Number.isSafeInteger(last) && last >= 0 ? last : undefined,
         isWanted: ({ topic }) => wanted === undefined || wanted.has(topic),
+        isWelcome: stillWelcome(request, services),
       })
       open.add(stream)
       stream.once('close', () => open.delete(stream))

@@ -5,6 +5,7 @@ import Type from 'typebox'
 import type { StartedSession } from '../../access/access.ts'
 import { passwordLengthMax, passwordLengthMin } from '../../access/password.ts'
 import { type Role, roles } from '../../access/role.ts'
+import { userNamePattern } from '../../access/user.ts'
 import type { Services } from '../../services.ts'
 import { refuseForged, sessionCookieOf, sessionOf, whoOf } from '../authentication.ts'
 import { Refusal } from '../problem.ts'
@@ -41,16 +42,20 @@ export const sessionRoutes: RoutePlugin = (app, services) => {
     '/login',
     {
       config: { access: 'open', rateLimit: seldom },
-      schema: { hide: true, querystring: Type.Object({ link: Secret }) },
+      schema: {
+        hide: true,
+        querystring: Type.Object({ link: Secret, setup: Type.Optional(Type.String({ pattern: '^1$' })) }),
+      },
     },
-    async ({ query: { link }, ip }, reply) => {
+    async ({ query: { link, setup }, ip }, reply) => {
       const login = await access.useLoginLink(link)
       if (!login) {
         await users.refused('login_link', ip)
         const hint = 'Each link works once. Make another one with `godwit dashboard`.'
         throw new Refusal('unauthenticated', 'this login link is unknown, used or too old', { hint })
       }
-      return setSession(reply, services, login).redirect('/', 303)
+      // Whoever set this hub up is asked for an account first; approvals and the audit need a person.
+      return setSession(reply, services, login).redirect(setup ? '/settings' : '/', 303)
     },
   )
 
@@ -82,16 +87,11 @@ export const sessionRoutes: RoutePlugin = (app, services) => {
     },
     async (request, reply) => {
       // Or another site could log a browser in as somebody else, and read later what is done in that name.
-      refuseForged(request)
+      refuseForged(request, services)
       const { name, password } = request.body
       const verdict = await users.login(name, password, request.ip)
       if (verdict.loggedIn) return setSession(reply, services, verdict).code(204).send()
-      if (verdict.because === 'throttled') {
-        const seconds = Math.ceil(verdict.waitMs / 1_000)
-        reply.header('retry-after', seconds)
-        const detail = `too many wrong passwords: wait ${seconds} s`
-        throw new Refusal('rate-limited', detail, { retry_after_seconds: seconds })
-      }
+      if (verdict.because === 'throttled') throw tooManyGuesses(reply, verdict.waitMs)
       throw new Refusal('unauthenticated', 'name or password is wrong', { reason: 'wrong_password' })
     },
   )
@@ -126,7 +126,7 @@ export const sessionRoutes: RoutePlugin = (app, services) => {
       },
     },
     async (request, reply) => {
-      refuseForged(request)
+      refuseForged(request, services)
       const { link, password } = request.body
       const session = await users.acceptInvitation(link, password)
       if (!session) {
@@ -192,11 +192,12 @@ export const sessionRoutes: RoutePlugin = (app, services) => {
       config: { access: 'viewer' },
       schema: { operationId: 'listSessions', tags: ['access'], summary: 'Where I am logged in' },
     },
-    async ({ caller }) => {
-      const sessions = caller!.user ? await users.sessions(caller!.user.id) : []
+    async (request) => {
+      const { user } = request.caller!
+      const sessions = user ? await users.sessions(user.id, sessionOf(request, services)) : []
       return {
-        items: sessions.map(({ id, startedAt, expiresAt }) => ({
-          id,
+        items: sessions.map(({ startedAt, expiresAt, ...rest }) => ({
+          ...rest,
           startedAt: toRfc3339(startedAt),
           expiresAt: toRfc3339(expiresAt),
         })),
@@ -214,6 +215,53 @@ export const sessionRoutes: RoutePlugin = (app, services) => {
       const { user } = request.caller!
       if (!user) throw new Refusal('conflict', 'this browser or token belongs to no user')
       return { ended: await users.endSessions(user.id, whoOf(request), sessionOf(request, services)) }
+    },
+  )
+
+  app.delete(
+    '/api/v1/session/others/:id',
+    {
+      config: { access: 'viewer' },
+      schema: {
+        operationId: 'endOneSession',
+        tags: ['access'],
+        summary: 'Log out there',
+        params: Type.Object({ id: Type.String({ pattern: '^[0-9a-f]{12}$' }) }),
+      },
+    },
+    async (request, reply) => {
+      const { id } = request.params
+      const { user } = request.caller!
+      if (!user || !(await users.endSession(user.id, id, whoOf(request))))
+        throw new Refusal('not-found', `no session ${id} of yours`)
+      return reply.code(204).send()
+    },
+  )
+
+  app.post(
+    '/api/v1/session/account',
+    {
+      config: { access: 'admin', rateLimit: seldom },
+      schema: {
+        operationId: 'makeOwnAccount',
+        tags: ['access'],
+        summary: 'Whom a link let in as an administrator becomes a user; this browser is then theirs',
+        body: Type.Object(
+          { name: Type.String({ pattern: userNamePattern }), password: Password },
+          { additionalProperties: false },
+        ),
+      },
+    },
+    async (request, reply) => {
+      const { kind, user } = request.caller!
+      const session = sessionOf(request, services)
+      if (user || kind !== 'browser' || session === undefined)
+        throw new Refusal('conflict', 'this is for a browser that a login link let in, without an account')
+      const { name, password } = request.body
+      const started = await users.settle(name, password, whoOf(request))
+      if (!started) throw nameTaken(name)
+      await access.endSession(session)
+      return setSession(reply, services, started).code(204).send()
     },
   )
 
@@ -235,9 +283,25 @@ export const sessionRoutes: RoutePlugin = (app, services) => {
       if (!user || kind !== 'browser' || session === undefined)
         throw new Refusal('forbidden', 'a password is changed by its user, in a browser that is logged in')
       const { old, next } = request.body
-      if (!(await users.changePassword(user.id, old, next, session)))
-        throw new Refusal('forbidden', 'the old password is wrong', { reason: 'wrong_password' })
-      return reply.code(204).send()
+      const verdict = await users.changePassword(user.id, old, next, { session, address: request.ip })
+      if (verdict.changed) return reply.code(204).send()
+      if (verdict.because === 'throttled') throw tooManyGuesses(reply, verdict.waitMs)
+      throw new Refusal('forbidden', 'the old password is wrong', { reason: 'wrong_password' })
     },
+  )
+}
+
+function tooManyGuesses(reply: FastifyReply, waitMs: number): Refusal {
+  const seconds = Math.ceil(waitMs / 1_000)
+  reply.header('retry-after', seconds)
+  const detail = `too many wrong passwords: wait ${seconds} s`
+  return new Refusal('rate-limited', detail, { retry_after_seconds: seconds })
+}
+
+/** Taken in any spelling, or one that the audit uses for the hub and for nobody. */
+export function nameTaken(name: string): Refusal {
+  return new Refusal(
+    'conflict',
+    `the name ${name} is taken: there is a user of that name, or the hub uses it itself`,
   )
 }

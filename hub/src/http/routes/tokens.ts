@@ -8,7 +8,7 @@ import { tokenView } from '../views.ts'
 import { RoleName } from './sessions.ts'
 
 /** API tokens: of programs, which an admin makes, and of people, who make their own. */
-export const tokenRoutes: RoutePlugin = (app, { access }) => {
+export const tokenRoutes: RoutePlugin = (app, { access, users }) => {
   app.get(
     '/api/v1/tokens',
     {
@@ -22,7 +22,14 @@ export const tokenRoutes: RoutePlugin = (app, { access }) => {
     async ({ caller }) => {
       const isAdmin = mayAct(caller!, 'admin')
       if (!isAdmin && !caller!.user) return { items: [] }
-      return { items: (await access.tokens(isAdmin ? undefined : caller!.user!.id)).map(tokenView) }
+      const tokens = await access.tokens(isAdmin ? undefined : caller!.user!.id)
+      const names = new Map((await users.all()).map(({ id, name }) => [id, name]))
+      return {
+        items: tokens.map((token) => {
+          const owner = names.get(token.userId ?? '')
+          return { ...tokenView(token), ...(owner !== undefined && { owner }) }
+        }),
+      }
     },
   )
 

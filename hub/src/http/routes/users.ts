@@ -6,7 +6,7 @@ import { whoOf } from '../authentication.ts'
 import { Refusal } from '../problem.ts'
 import type { RoutePlugin } from '../route-plugin.ts'
 import { userView } from '../views.ts'
-import { RoleName, seldom } from './sessions.ts'
+import { nameTaken, RoleName, seldom } from './sessions.ts'
 
 const Params = Type.Object({ name: Type.String({ pattern: userNamePattern }) })
 const Roles = Type.Array(RoleName, { minItems: 1, maxItems: 5 })
@@ -52,7 +52,7 @@ export const userRoutes: RoutePlugin = (app, { users, enrolment }) => {
     async (request, reply) => {
       const { name, roles } = request.body
       const user = await users.create(name, roles, whoOf(request))
-      if (!user) throw new Refusal('conflict', `there is a user ${name} already`)
+      if (!user) throw nameTaken(name)
       return reply.code(201).send({ ...userView(user), invitation: await invitation(user, whoOf(request)) })
     },
   )
@@ -71,6 +71,8 @@ export const userRoutes: RoutePlugin = (app, { users, enrolment }) => {
     async (request, reply) => {
       const user = await known(request.params.name)
       if (user.disabledAt !== undefined) throw new Refusal('conflict', `${user.name} is disabled`)
+      // A password here would outlive what the provider says of them, second factor and all.
+      if (user.oidc) throw new Refusal('conflict', `${user.name} logs in through ${user.oidc.issuer}`)
       return reply.code(201).send(await invitation(user, whoOf(request)))
     },
   )
@@ -91,6 +93,23 @@ export const userRoutes: RoutePlugin = (app, { users, enrolment }) => {
       const user = await known(request.params.name)
       refuseSelf(user, request.caller?.user?.id, 'roles')
       return userView((await users.setRoles(user.id, request.body.roles, whoOf(request)))!)
+    },
+  )
+
+  app.post(
+    '/api/v1/users/:name/logout',
+    {
+      config: { access: 'admin' },
+      schema: {
+        operationId: 'logOutUser',
+        tags: ['access'],
+        summary: 'Ends every browser session of this person; they may log in again',
+        params: Params,
+      },
+    },
+    async (request) => {
+      const user = await known(request.params.name)
+      return { name: user.name, ended: await users.endSessions(user.id, whoOf(request)) }
     },
   )
 

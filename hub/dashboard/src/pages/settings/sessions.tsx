@@ -6,18 +6,30 @@ import { type Column, Table } from '../../parts/table.tsx'
 import { Ago } from '../../parts/time.tsx'
 import { ask } from '../../queries.ts'
 
-const columns: readonly Column<BrowserSession>[] = [
-  { head: 'Session', cell: ({ id }) => <code>{id}</code> },
-  { head: 'Since', cell: ({ startedAt }) => <Ago at={startedAt} /> },
-]
-
 export function Sessions() {
   const client = useQueryClient()
   const sessions = useQuery(ask.sessions)
-  const end = async () => {
-    await api.endOtherSessions()
-    await client.invalidateQueries({ queryKey: ask.sessions.queryKey })
-  }
+  const renew = () => client.invalidateQueries({ queryKey: ask.sessions.queryKey })
+  const end = () => api.endOtherSessions().then(renew)
+  const columns: readonly Column<BrowserSession>[] = [
+    { head: 'Session', cell: ({ id }) => <code>{id}</code> },
+    { head: 'Since', cell: ({ startedAt }) => <Ago at={startedAt} /> },
+    {
+      head: '',
+      cell: ({ id, isThis }) =>
+        isThis ? (
+          'this browser'
+        ) : (
+          <button
+            type="button"
+            aria-label={`Log out of session ${id}`}
+            onClick={() => void api.endSession(id).then(renew)}
+          >
+            Log out there
+          </button>
+        ),
+    },
+  ]
   return (
     <Section
       title="Where you are logged in"

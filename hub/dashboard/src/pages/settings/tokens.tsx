@@ -9,6 +9,8 @@ import { type Column, Table } from '../../parts/table.tsx'
 import { Ago } from '../../parts/time.tsx'
 import { ask } from '../../queries.ts'
 
+const ofProgram = 'a program’s, and works on when my account is disabled'
+
 /** For programs, and for the command line of a person. */
 export function Tokens({ me }: { me: Session }) {
   const client = useQueryClient()
@@ -16,6 +18,7 @@ export function Tokens({ me }: { me: Session }) {
   const renew = () => client.invalidateQueries({ queryKey: ask.tokens.queryKey })
   const columns: readonly Column<ApiToken>[] = [
     { head: 'Name', cell: ({ name }) => name },
+    { head: 'Of', wide: true, cell: ({ owner }) => owner ?? 'a program' },
     { head: 'May', cell: ({ scopes, roles: held }) => (scopes ?? held).join(', ') },
     { head: 'Used', cell: ({ lastUsedAt }) => (lastUsedAt ? <Ago at={lastUsedAt} /> : 'never') },
     {
@@ -54,6 +57,8 @@ function NewToken({ me, onMade }: { me: Session; onMade: () => Promise<void> }) 
   const [name, setName] = useState('')
   const [chosen, setChosen] = useState<Role[]>(['viewer'])
   const [days, setDays] = useState('90')
+  const [scopes, setScopes] = useState('')
+  const [isOfProgram, setOfProgram] = useState(false)
   const [made, setMade] = useState('')
   return (
     <details>
@@ -62,7 +67,14 @@ function NewToken({ me, onMade }: { me: Session; onMade: () => Promise<void> }) 
         action="Make it"
         ready={name.trim() !== '' && chosen.length > 0 && Number(days) > 0}
         onSubmit={async () => {
-          setMade((await api.createToken(name.trim(), chosen, Number(days))).token)
+          const narrowed = scopes.split(/[\s,]+/).filter(Boolean)
+          const wish = {
+            name: name.trim(),
+            roles: chosen,
+            ...(narrowed.length > 0 && { scopes: narrowed }),
+            ...(isOfProgram && { ofProgram: true }),
+          }
+          setMade((await api.createToken(wish, Number(days))).token)
           setName('')
           await onMade()
         }}
@@ -74,6 +86,20 @@ function NewToken({ me, onMade }: { me: Session; onMade: () => Promise<void> }) 
           chosen={chosen}
           onChange={setChosen}
         />
+        <Field
+          label="Only"
+          value={scopes}
+          onChange={setScopes}
+          hint="Narrower than that, if you like: read, operate, approve, publish, or publish:kettle-* for some models."
+        />
+        {me.user && may(me, 'admin') && (
+          <Choices
+            legend="Whose it is"
+            of={[ofProgram]}
+            chosen={isOfProgram ? [ofProgram] : []}
+            onChange={(chosenOnes) => setOfProgram(chosenOnes.length > 0)}
+          />
+        )}
         <Field label="Days it lives" type="number" value={days} onChange={setDays} />
       </Form>
       {made && (
