@@ -232,7 +232,7 @@ describe.skipIf(reason !== undefined)('the dashboard', () => {
       answers['/api/v1/tokens'] = { items: [] }
     })
     await page.getByText('Let somebody in').click()
-    await page.getByLabel('Name').fill('cleo')
+    await page.getByLabel('Name', { exact: true }).fill('cleo')
     await page.getByLabel('approver').last().check()
     await page.getByRole('button', { name: 'Make an account' }).click()
     await vi.waitFor(() => expect(hub.received).toHaveLength(1))
@@ -243,6 +243,42 @@ describe.skipIf(reason !== undefined)('the dashboard', () => {
     })
     await viewer.page.getByRole('heading', { name: 'Your API tokens' }).waitFor()
     expect(await viewer.page.getByText('Let somebody in').count()).toBe(0)
+  })
+
+  test('a device that waits shows its fingerprint, and comes in under the name that it is given', async () => {
+    const fingerprint = '1f0a 55c3 0d7e 9b21 aa01 4c77 e0f2 3b68'
+    const { page, hub } = await visit('/devices', (answers) => {
+      const times = { firstAt: '2026-11-22T10:00:00Z', lastAt: '2026-11-22T10:05:00Z' }
+      answers['/api/v1/pending-devices'] = {
+        items: [{ fingerprint, wantedId: 'boss', address: '10.0.0.7', ...times }],
+      }
+    })
+    await page.getByRole('button', { name: 'Let in…' }).click()
+    await page.getByLabel('Name').fill('cam-7')
+    await page.getByLabel('Labels').fill('line=3, site=hall')
+    await page.getByRole('button', { name: 'The fingerprints are the same' }).click()
+    await vi.waitFor(() => expect(hub.received).toHaveLength(1))
+    expect(hub.received[0]!.path).toBe(`/api/v1/pending-devices/${fingerprint.replaceAll(' ', '')}/approve`)
+    const labels = { line: '3', site: 'hall' }
+    expect(JSON.parse(hub.received[0]!.body)).toEqual({ deviceId: 'cam-7', labels })
+  })
+
+  test('an administrator whom a link let in makes an account, and is shown why', async () => {
+    const { page, hub } = await visit('/settings', (answers) => {
+      answers['/api/v1/users'] = { items: [] }
+      answers['/api/v1/tokens'] = { items: [] }
+    })
+    await page.getByText('the hub does not know who you are').waitFor()
+    const make = page.getByRole('button', { name: 'Make it and go on' })
+    await page.getByLabel('Your name').fill('ana')
+    await page.getByLabel('Password', { exact: true }).fill('correct horse battery')
+    await page.getByLabel('The same again').fill('correct horse')
+    expect(await make.isDisabled()).toBe(true)
+    await page.getByLabel('The same again').fill('correct horse battery')
+    await make.click()
+    await vi.waitFor(() => expect(hub.received).toHaveLength(1))
+    expect(hub.received[0]).toMatchObject({ path: '/api/v1/session/account', csrf: '1' })
+    expect(JSON.parse(hub.received[0]!.body)).toEqual({ name: 'ana', password: 'correct horse battery' })
   })
 
   test('a figure that nobody knows is a dash and never a zero', async () => {

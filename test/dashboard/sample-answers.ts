@@ -356,6 +356,7 @@ export function sampleAnswers(now: number): Answers {
 
   const answers: Answers = {
     '/api/v1/session': { who: 'demo', roles: ['admin'], kind: 'browser' },
+    '/api/v1/pending-devices': { items: [] },
     '/api/v1/overview': {
       fleet: 'demo',
       devices: { total: 4, online: 4, sleeping: 0, offline: 0, drifting: 0, failed: 1 },

@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { Fault } from '@godwit/protocol/fault'
 import {
   type EnrolmentAnswer,
+  type EnrolmentPending,
   type EnrolmentRequest,
   enrolmentAnswer,
+  enrolmentPending,
   enrolmentProofBytes,
   type JoinTicket,
   parseJoinToken,
@@ -22,15 +24,20 @@ export type Identity = DeviceKey & { enrolment: EnrolmentAnswer }
 
 /** Made on the device at its first start, readable by its owner alone, and on the disk before anybody hears of it. */
 export function deviceKey(paths: Paths): DeviceKey {
-  const found = readIfThere(paths.deviceKey)
-  if (found) return withSeed(readSeed(found.toString(), paths.deviceKey))
-  const seed = new Uint8Array(randomBytes(32))
-  writeDurably(
-    paths.deviceKey,
-    `${JSON.stringify({ format: 'godwit-device-key/1', seed: toHex(seed) })}\n`,
-    0o600,
-  )
-  return withSeed(seed)
+  return keyAt(paths.deviceKey)
+}
+
+/** The key in that file, made and written before it is answered if there is none. */
+export function keyAt(path: string): DeviceKey {
+  const found = readIfThere(path)
+  if (found) return withSeed(readSeed(found.toString(), path))
+  const device = withSeed(new Uint8Array(randomBytes(32)))
+  writeKey(path, device)
+  return device
+}
+
+export function writeKey(path: string, { seed }: DeviceKey): void {
+  writeDurably(path, `${JSON.stringify({ format: 'godwit-device-key/1', seed: toHex(seed) })}\n`, 0o600)
 }
 
 function withSeed(seed: Uint8Array): DeviceKey {
@@ -66,6 +73,20 @@ function parse(text: string): unknown {
   }
 }
 
+/** How to join: with a token's secret, or without one as a key that is registered or that somebody will approve. */
+export type Ticket = Omit<JoinTicket, 'secret'> & { secret?: string }
+
+/** @throws Fault `join-token-malformed` */
+export function ticketOf(joinText: string): Ticket {
+  const ticket = parseJoinToken(joinText.trim())
+  if (ticket) return ticket
+  throw new Fault('join-token-malformed', 'the join token is no text that starts with gwj1_ and decodes')
+}
+
+export function publicKeyHex({ seed }: DeviceKey): string {
+  return toHex(publicKeyOf(seed))
+}
+
 /**
  * Joins the fleet. May be repeated after a crash at any point: the key is on the disk before the hub hears of it, and
  * the hub answers the same key with the same device.
@@ -73,37 +94,35 @@ function parse(text: string): unknown {
 export async function enrol(
   paths: Paths,
   device: DeviceKey,
-  joinText: string,
+  ticket: Ticket,
   deps: { fetch: typeof fetch; deviceId?: string | undefined; signal?: AbortSignal },
-): Promise<EnrolmentAnswer> {
-  const ticket = parseJoinToken(joinText.trim())
-  if (!ticket)
-    throw new Fault('join-token-malformed', 'the join token is no text that starts with gwj1_ and decodes')
+): Promise<EnrolmentAnswer | EnrolmentPending> {
   const deviceId = deps.deviceId ?? ticket.deviceId
   const request = {
-    token: ticket.secret,
-    publicKey: toHex(publicKeyOf(device.seed)),
+    ...(ticket.secret !== undefined && { token: ticket.secret }),
+    publicKey: publicKeyHex(device),
     ...(deviceId !== undefined && { deviceId }),
   }
   const proof = toHex(sign(device.seed, enrolmentProofBytes(request)))
   const answer = await ask(ticket, { ...request, proof }, deps)
+  if ('pending' in answer) return answer
   const root = Buffer.from(answer.root, 'base64')
   const found = sha256Hex(root)
   // The token came by the operator's hand, the answer over the network: only the first says whom to trust.
   if (found !== ticket.rootSha256)
-    throw new Fault(
-      'enrolment-root-wrong',
-      `the hub sent root ${found}, the join token names ${ticket.rootSha256}`,
-    )
-  writeDurably(paths.enrolment, `${JSON.stringify(answer)}\n`, 0o600)
-  return answer
+    throw new Fault('enrolment-root-wrong', `the hub sent root ${found}, expected ${ticket.rootSha256}`)
+  const { ca, ...rest } = answer
+  // An authority is believed where the ticket named one: else an answer over plain HTTP could bring its own.
+  const kept = ticket.caSha256 !== undefined && ca !== undefined ? answer : rest
+  writeDurably(paths.enrolment, `${JSON.stringify(kept)}\n`, 0o600)
+  return kept
 }
 
 async function ask(
-  ticket: JoinTicket,
+  ticket: Ticket,
   request: EnrolmentRequest,
   deps: { fetch: typeof fetch; signal?: AbortSignal },
-): Promise<EnrolmentAnswer> {
+): Promise<EnrolmentAnswer | EnrolmentPending> {
   const url = new URL('/api/v1/enrol', ticket.url)
   let response: Response
   try {
@@ -123,7 +142,7 @@ async function ask(
     const code = refused ? 'enrolment-refused' : 'hub-unreachable'
     throw new Fault(code, `the hub answered the enrolment with ${response.status}: ${text.slice(0, 300)}`)
   }
-  const read = enrolmentAnswer.check(parse(text))
+  const read = (response.status === 202 ? enrolmentPending : enrolmentAnswer).check(parse(text))
   if (!read.ok) throw new Fault('enrolment-answer-malformed', read.detail)
-  return read.value
+  return read.value as EnrolmentAnswer | EnrolmentPending
 }

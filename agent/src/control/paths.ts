@@ -8,7 +8,13 @@ export function pathsIn(stateDir: string) {
     root: stateDir,
     database: join(stateDir, 'agent.db'),
     deviceKey: join(stateDir, 'device-key.json'),
+    /** Made for a rotation that is not over: the hub may know it already, so it is not thrown away. */
+    nextDeviceKey: join(stateDir, 'device-key.next.json'),
+    /** Somebody asked for another key: done at the next chance, and then removed. */
+    rotateKeyAsked: join(stateDir, 'rotate-key.asked'),
     enrolment: join(stateDir, 'enrolment.json'),
+    /** For TLS, by the hub's own authority: key and certificate in one, so that they always fit. */
+    clientCertificate: join(stateDir, 'client-certificate.pem'),
     /** Held while an agent runs: two agents on one state directory would both believe their sequence numbers. */
     lock: join(stateDir, 'agent.lock'),
     /** Runner processes that are alive, for a control that finds them orphaned. */

@@ -24,14 +24,25 @@ export type User = {
 export type Session = { who: string; roles: Role[]; kind?: string; user?: Maybe<User> }
 export type LoginWays = { password?: boolean; oidc?: Maybe<{ label: string }> }
 export type Invited = { name: string; roles: Role[]; passwordLengthMin: number }
+/** Asks to be let in without a token; somebody compares the fingerprint with the one on the device. */
+export type PendingDevice = {
+  fingerprint: string
+  wantedId?: Maybe<string>
+  address?: Maybe<string>
+  firstAt: Time
+  lastAt: Time
+  rejectedAt?: Maybe<Time>
+}
 export type Invitation = { url: string; expiresAt: Time }
-export type BrowserSession = { id: string; startedAt: Time; expiresAt: Time }
+export type BrowserSession = { id: string; startedAt: Time; expiresAt: Time; isThis?: Maybe<boolean> }
 export type ApiToken = {
   id: string
   name: string
   roles: Role[]
   scopes?: Maybe<string[]>
   userId?: Maybe<string>
+  /** Whose it is; absent: a program's. */
+  owner?: Maybe<string>
   createdAt: Time
   expiresAt?: Maybe<Time>
   revokedAt?: Maybe<Time>
@@ -113,6 +124,22 @@ export type ActiveRelease = ReleaseRef & {
   executionProvider?: Maybe<string>
   loadedDigest?: Maybe<string>
   proof?: Maybe<string>
+  choice?: Maybe<Choice>
+}
+/** Which variant serves and why, with the figures of all that the device tried. */
+export type Choice = { by: string; why: string; at?: Maybe<Time>; trials?: Maybe<Trial[]> }
+export type Trial = {
+  variant: string
+  executionProvider: string
+  code: string
+  detail?: Maybe<string>
+  nodes?: Maybe<Record<string, number>>
+  p50Micros?: Maybe<number>
+  p95Micros?: Maybe<number>
+  memoryBytes?: Maybe<number>
+  cpuMicros?: Maybe<number>
+  energyMicrojoules?: Maybe<number>
+  energyLabel?: Maybe<string>
 }
 export type SlotReport = {
   phase: string
@@ -159,6 +186,8 @@ export type Device = {
   status: string
   lastSeenAt?: Maybe<Time>
   enrolledAt?: Maybe<Time>
+  /** Of its key, as `godwit-agent identity` shows it on the device. */
+  fingerprint?: Maybe<string>
   revokedAt?: Maybe<Time>
   directiveVersion?: Maybe<number>
   birth?: Maybe<{
@@ -332,7 +361,7 @@ export type Release = {
   profile?: Maybe<string>
   card?: Maybe<string>
   requires?: Maybe<{ opset?: Record<string, number>; memoryBytes?: number; arch?: string[] }>
-  promises?: Maybe<{ p95Micros?: number; memoryBytes?: number; millijoulesPerInference?: number }>
+  promises?: Maybe<{ p95Micros?: number; memoryBytes?: number; energyMillijoules?: number }>
   provenance?: Maybe<{
     trainer?: string
     commit?: string
@@ -361,6 +390,9 @@ export const api = {
     post(`${base}/session/invitation/accept`, { link, password }),
   changePassword: (old: string, next: string) => send<void>('PUT', `${base}/session/password`, { old, next }),
   sessions: (signal?: AbortSignal) => get<Page<BrowserSession>>(`${base}/session/others`, signal),
+  endSession: (id: string) => send<void>('DELETE', `${base}/session/others/${name(id)}`),
+  makeAccount: (userName: string, password: string) =>
+    post(`${base}/session/account`, { name: userName, password }),
   endOtherSessions: () => send<{ ended: number }>('DELETE', `${base}/session/others`),
   users: (signal?: AbortSignal) => get<Page<User>>(`${base}/users`, signal),
   createUser: (userName: string, given: Role[]) =>
@@ -371,16 +403,26 @@ export const api = {
   setDisabled: (userName: string, disabled: boolean) =>
     send<User>('POST', `${base}/users/${name(userName)}/${disabled ? 'disable' : 'enable'}`),
   tokens: (signal?: AbortSignal) => get<Page<ApiToken>>(`${base}/tokens`, signal),
-  createToken: (tokenName: string, given: Role[], days: number) =>
+  createToken: (
+    wish: { name: string; roles: Role[]; scopes?: string[]; ofProgram?: boolean },
+    days: number,
+  ) =>
     send<ApiToken & { token: string }>('POST', `${base}/tokens`, {
-      name: tokenName,
-      roles: given,
-      expiresInMs: days * 86_400_000,
+      ...wish,
+      expiresInMs: Math.round(days * 86_400_000),
     }),
   revokeToken: (id: string) => send<void>('DELETE', `${base}/tokens/${name(id)}`),
   overview: (signal?: AbortSignal) => get<Overview>(`${base}/overview`, signal),
   devices: (select: string, cursor: Maybe<string>, signal?: AbortSignal) =>
     get<Page<Device>>(`${base}/devices${query({ select, limit: 100, cursor })}`, signal),
+  pendingDevices: (signal?: AbortSignal) => get<Page<PendingDevice>>(`${base}/pending-devices`, signal),
+  approveDevice: (fingerprint: string, deviceId: string, labels: Record<string, string>) =>
+    send<{ deviceId: string }>('POST', `${base}/pending-devices/${fingerprint.replaceAll(' ', '')}/approve`, {
+      ...(deviceId !== '' && { deviceId }),
+      labels,
+    }),
+  rejectDevice: (fingerprint: string) =>
+    send<void>('POST', `${base}/pending-devices/${fingerprint.replaceAll(' ', '')}/reject`),
   device: (id: string, signal?: AbortSignal) => get<Device>(`${base}/devices/${name(id)}`, signal),
   windows: (id: string, signal?: AbortSignal) =>
     get<Page<TelemetryWindow>>(`${base}/devices/${name(id)}/windows${query({ limit: 120 })}`, signal),

@@ -24,6 +24,10 @@ export const ask = {
       initialPageParam: null as string | null,
       getNextPageParam: (page) => page.nextCursor,
     }),
+  pendingDevices: queryOptions({
+    queryKey: ['pending-devices'],
+    queryFn: ({ signal }) => api.pendingDevices(signal),
+  }),
   device: (id: string) =>
     queryOptions({ queryKey: ['device', id], queryFn: ({ signal }) => api.device(id, signal) }),
   windows: (id: string) =>

@@ -1,8 +1,10 @@
 import {
   type EnrolmentAnswer,
+  type EnrolmentPending,
   type EnrolmentRequest,
   enrolmentProofBytes,
   formatJoinToken,
+  keyFingerprint,
 } from '@godwit/protocol/messages/enrolment'
 import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { isSoundPublicKey, verify } from '@godwit/protocol/trust/ed25519'
@@ -21,9 +23,12 @@ import {
   joinTokenByHash,
   markJoinTokenRevoked,
 } from '../store/join-token-store.ts'
+import { registeredKeyOf } from '../store/waiting-room-store.ts'
+import type { Authority } from '../tls/authority.ts'
 import type { Audit } from '../trust/audit.ts'
 import type { Repository } from '../trust/repository.ts'
 import type { Device } from './device.ts'
+import type { Registration, WaitingRoom } from './waiting-room.ts'
 
 export type JoinToken = {
   id: string
@@ -37,6 +42,8 @@ export type JoinToken = {
   revokedAt?: number
 }
 
+export type JoinConfig = { hubUrl: string; rootSha256: string; caSha256?: string }
+
 export type EnrolmentRefusal =
   | 'unknown-token'
   | 'other-name'
@@ -45,8 +52,11 @@ export type EnrolmentRefusal =
   | 'revoked-device'
   | 'bad-proof'
   | 'id-taken'
+  | 'waiting-room-full'
+  | 'rejected-device'
 export type EnrolmentVerdict =
   | { enrolled: true; answer: EnrolmentAnswer; created: boolean }
+  | { enrolled: 'pending'; answer: EnrolmentPending }
   | { enrolled: false; because: EnrolmentRefusal; detail: string }
 
 export type Enrolment = {
@@ -57,7 +67,10 @@ export type Enrolment = {
   ): Promise<JoinToken & { token: string }>
   joinTokens(): Promise<JoinToken[]>
   revokeJoinToken(id: string, who: string): Promise<JoinToken | undefined>
-  enrol(request: EnrolmentRequest): Promise<EnrolmentVerdict>
+  /** @param address where the request came from, for the person who looks at those that wait */
+  enrol(request: EnrolmentRequest, address?: string): Promise<EnrolmentVerdict>
+  /** What a device is told that has no join token; the same for all of them, and no secret. */
+  joinConfig(): Promise<JoinConfig>
   /** Set by the parts that know their own ports, once they listen. */
   addresses: { mqttUrl: string; httpUrl: string }
 }
@@ -68,22 +81,36 @@ type Around = {
   feed: Feed
   audit: Audit
   repository: Repository
+  waitingRoom: WaitingRoom
   fleetName: string
+  /** Of a hub that makes its own certificates. */
+  authority?: Authority
 }
 type Joined = { device: Device; created: boolean }
+type Waits = { waits: true }
 type Refused = { because: EnrolmentRefusal; detail: string }
 
-export function createEnrolment({ database, clock, feed, audit, repository, fleetName }: Around): Enrolment {
+/** How soon a device that waits for a person asks again: while the person still looks, and 256 of them are no load. */
+const askAgainMs = 10_000
+
+export function createEnrolment(around: Around): Enrolment {
+  const { database, clock, feed, audit, repository, waitingRoom, fleetName, authority } = around
+  const caSha256 = authority && { caSha256: authority.sha256 }
   const { db, transaction } = database
   const addresses = { mqttUrl: '', httpUrl: '' }
 
   /** One transaction, so that of two devices with the last use of a token one gets in. */
-  async function join(trx: Db, request: EnrolmentRequest): Promise<Joined | Refused> {
+  async function join(
+    trx: Db,
+    request: EnrolmentRequest,
+    address: string,
+  ): Promise<Joined | Refused | Waits> {
     const now = clock()
+    const known = await deviceByKey(trx, request.publicKey)
+    if (request.token === undefined) return known ? again(known, request) : joinByKey(trx, request, address)
     const token = await joinTokenByHash(trx, hashOfSecret(request.token))
     if (!token)
       return { because: 'unknown-token', detail: 'no such join token: it was mistyped or never made here' }
-    const known = await deviceByKey(trx, request.publicKey)
     // The device may have lost the answer to a power cut: the same key is the same device, at no further use.
     if (known) return again(known, request)
     const flaw = flawOfToken(token, now)
@@ -95,10 +122,43 @@ export function createEnrolment({ database, clock, feed, audit, repository, flee
     if (await deviceById(trx, id)) {
       return { because: 'id-taken', detail: `a device ${id} with another key is enrolled: choose another id` }
     }
-    const device = { id, publicKey: request.publicKey, labels: token.labels, enrolledAt: now }
-    await insertDevice(trx, device)
     await countJoin(trx, token.id)
-    const detail = { joinToken: token.id, publicKey: request.publicKey }
+    const registration = { publicKey: request.publicKey, deviceId: id, labels: token.labels }
+    return enter(trx, registration, { joinToken: token.id })
+  }
+
+  /** Without a secret: the key is known already, or it waits until a person lets it in. */
+  async function joinByKey(
+    trx: Db,
+    request: EnrolmentRequest,
+    address: string,
+  ): Promise<Joined | Refused | Waits> {
+    const { publicKey, deviceId: wantedId } = request
+    const registered = await registeredKeyOf(trx, publicKey)
+    if (registered) return enter(trx, registered, { registeredBy: registered.registeredBy })
+    const asking = { publicKey, address, ...(wantedId !== undefined && { wantedId }) }
+    switch (await waitingRoom.wait(trx, asking)) {
+      case 'waits':
+        return { waits: true }
+      case 'rejected':
+        return { because: 'rejected-device', detail: `an operator has turned ${keyFingerprint(publicKey)} away` }
+      case 'full':
+        return {
+          because: 'waiting-room-full',
+          detail: 'too many devices wait to be let in: an operator must look at them',
+        }
+    }
+  }
+
+  async function enter(
+    trx: Db,
+    registration: Registration,
+    through: Record<string, unknown>,
+  ): Promise<Joined> {
+    const { deviceId: id, publicKey, labels } = registration
+    const device = { id, publicKey, labels, enrolledAt: clock() }
+    await insertDevice(trx, device)
+    const detail = { ...through, publicKey }
     await audit.append(trx, { who: `device:${id}`, action: 'device.enrol', subject: id, detail })
     await feed.append(trx, { topic: `device:${id}`, type: 'device.state', data: { id, status: 'offline' } })
     return { device: { ...device, status: 'offline', connection: 0, directiveVersion: 0 }, created: true }
@@ -135,12 +195,18 @@ export function createEnrolment({ database, clock, feed, audit, repository, flee
           url: addresses.httpUrl,
           secret,
           rootSha256,
+          ...caSha256,
           ...(deviceId !== undefined && { deviceId }),
         }),
       }
     },
 
     joinTokens: () => allJoinTokens(db),
+
+    async joinConfig() {
+      const rootSha256 = sha256Hex(await repository.firstRoot())
+      return { hubUrl: addresses.httpUrl, rootSha256, ...caSha256 }
+    },
 
     revokeJoinToken: (id, who) =>
       transaction(async (trx) => {
@@ -149,16 +215,21 @@ export function createEnrolment({ database, clock, feed, audit, repository, flee
         return token
       }),
 
-    async enrol(request) {
+    async enrol(request, address = 'unknown') {
       if (!provesKey(request)) {
         const detail = 'the proof is no signature by this public key over token, key and device id (SPEC 3.2)'
         return { enrolled: false, because: 'bad-proof', detail }
       }
-      const joined = await transaction((trx) => join(trx, request))
+      const joined = await transaction((trx) => join(trx, request, address))
+      if ('waits' in joined) {
+        const fingerprint = keyFingerprint(request.publicKey)
+        return { enrolled: 'pending', answer: { pending: true, fingerprint, retryAfterMs: askAgainMs } }
+      }
       if ('because' in joined) return { enrolled: false, ...joined }
       const { id: deviceId, labels } = joined.device
       const root = Buffer.from(await repository.firstRoot()).toString('base64')
-      const answer = { fleet: fleetName, deviceId, labels, ...addresses, root, time: toRfc3339(clock()) }
+      const ca = authority && { ca: authority.certificate }
+      const answer = { fleet: fleetName, deviceId, labels, ...addresses, root, ...ca, time: toRfc3339(clock()) }
       return { enrolled: true, answer, created: joined.created }
     },
   }

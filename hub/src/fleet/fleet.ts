@@ -26,6 +26,7 @@ import type { Device } from './device.ts'
 import { endedSince } from './ended-deployments.ts'
 import { presenceAfter } from './presence.ts'
 import { isNewerReport } from './report-order.ts'
+import { Twins } from './twins.ts'
 
 export type DeviceNews = 'birth' | 'report' | 'status' | 'revoked'
 
@@ -42,6 +43,8 @@ export type Fleet = {
   acceptReport(deviceId: string, envelope: Uint8Array): Promise<Verdict<Report>>
   setLabels(deviceId: string, labels: Record<string, string>, who: string): Promise<Device | undefined>
   revoke(deviceId: string, who: string): Promise<Device | undefined>
+  /** Devices of which two seem to be there, with one identity. */
+  twins(): string[]
   /** Something about a device changed, and it is committed. */
   onNews(listener: (deviceId: string, news: DeviceNews) => void): () => void
 }
@@ -58,6 +61,14 @@ type Around = {
 export function createFleet({ database, clock, feed, audit, fleetName, listenerFailed }: Around): Fleet {
   const { db, transaction } = database
   const news = new Listeners<[string, DeviceNews]>(listenerFailed)
+  const twins = new Twins()
+
+  async function tellOfTwins(trx: Db, id: string): Promise<void> {
+    const at = clock()
+    await audit.append(trx, { who: `device:${id}`, action: 'device.twice', subject: id })
+    const data = { deviceId: id, kind: 'identity_twice', severity: 'alarm', at }
+    await feed.append(trx, { topic: `device:${id}`, type: 'telemetry.event', data })
+  }
 
   /** How each deployment ended, as the device signed it. Slots that nobody assigned would only fill the record. */
   async function recordEnds(trx: Db, { id, report: before }: Device, after: Report, envelope: Uint8Array) {
@@ -77,6 +88,7 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
     device: (id) => deviceById(db, id),
     devices: ({ after = '', limit } = {}) => devicesAfter(db, after, limit),
     onNews: (listener) => news.add(listener),
+    twins: () => twins.current(clock()),
 
     async authenticate(deviceId, token, audience) {
       const device = await deviceById(db, deviceId)
@@ -91,6 +103,9 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
       const changed = await transaction(async (trx) => {
         const device = await deviceById(trx, deviceId)
         if (!device || device.revokedAt !== undefined) return false
+        // Before anything is ignored as old: of two that take turns, one always seems to be.
+        if (state.status === 'online' && twins.heard(deviceId, state.bootId, clock()))
+          await tellOfTwins(trx, deviceId)
         const presence = presenceAfter(device, state)
         if (!presence) return false
         const { status, connection } = presence

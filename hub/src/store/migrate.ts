@@ -3,13 +3,21 @@ import { Fault } from '@godwit/protocol/fault'
 import * as start from './migrations/001-start.ts'
 import * as people from './migrations/002-people.ts'
 import * as approvals from './migrations/003-approvals.ts'
+import * as enrolment from './migrations/004-enrolment.ts'
 import * as modelSignatures from './migrations/005-model-signatures.ts'
 import * as installWindows from './migrations/006-install-windows.ts'
 
 export type Migration = { name: string; statements: readonly string[] }
 
 /** In the order they apply. A migration that has left this repository is never edited. */
-export const migrations: readonly Migration[] = [start, people, approvals, modelSignatures, installWindows]
+export const migrations: readonly Migration[] = [
+  start,
+  people,
+  approvals,
+  enrolment,
+  modelSignatures,
+  installWindows,
+]
 
 /**
  * Brings the schema up to this hub's. Each migration is one transaction with its entry in the table, so a power cut

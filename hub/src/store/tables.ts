@@ -61,6 +61,21 @@ export interface Tables {
     last_login_at: number | null
   }
 
+  registered_key: {
+    public_key: string
+    device_id: string
+    labels_json: string
+    registered_at: number
+    registered_by: string
+  }
+  pending_device: {
+    public_key: string
+    wanted_id: string | null
+    address: string
+    first_at: number
+    last_at: number
+    rejected_at: number | null
+  }
   join_token: {
     id: string
     hash: string

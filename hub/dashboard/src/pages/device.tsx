@@ -83,6 +83,7 @@ function About({ device }: { device: Device }) {
         ['Labels', <Labels key="labels" of={device.labels ?? {}} />],
         ['Last seen', <Ago key="seen" at={device.lastSeenAt} />],
         ['Enrolled', <At key="enrolled" at={device.enrolledAt} />],
+        ['Key fingerprint', <code key="fingerprint">{device.fingerprint ?? unknown}</code>],
         ['Directive', `hub ${device.directiveVersion ?? unknown}, device ${directiveVersion ?? unknown}`],
         [
           'Clock',

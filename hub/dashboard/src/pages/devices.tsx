@@ -13,6 +13,7 @@ import { ask } from '../queries.ts'
 import { signOfDevice, slotsOf, verdictsOf } from '../view/device.ts'
 import { alarmsIn, byTime } from '../view/drift.ts'
 import { plural, unknown } from '../view/format.ts'
+import { PendingDevices } from './devices-pending.tsx'
 
 export function DevicesPage() {
   const [parameters, setParameters] = useSearchParams()
@@ -27,6 +28,7 @@ export function DevicesPage() {
         devices.data && <ListVerdict rows={rows} select={select} total={overview.data?.devices.total} />
       }
     >
+      <PendingDevices />
       <Filter key={select} select={select} onChange={(next) => setParameters(next ? { select: next } : {})} />
       <div className="section">
         <Answer to={devices}>

@@ -91,9 +91,9 @@ function Whole({ version, name }: { version: ModelVersion; name: { model: string
               ],
               [
                 'Energy per inference',
-                release.promises?.millijoulesPerInference === undefined
+                release.promises?.energyMillijoules === undefined
                   ? 'no promise'
-                  : `≤ ${joules(release.promises.millijoulesPerInference / 1000)}`,
+                  : `≤ ${joules(release.promises.energyMillijoules / 1000)}`,
               ],
               ['Needs', needsOf(release)],
             ]}

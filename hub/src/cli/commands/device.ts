@@ -1,6 +1,9 @@
+import { ProbationPolicy } from '@godwit/protocol/messages/directive'
 import type { Noun } from '../command.ts'
 import { CliError } from '../exit.ts'
+import { labelOf } from '../label.ts'
 import { ago, table } from '../output.ts'
+import { joiningVerbs } from './device-joining.ts'
 
 type Device = {
   id: string
@@ -11,6 +14,11 @@ type Device = {
   report?: { slots: Record<string, { phase: string; active?: { model: string; version: string } }> }
   goals?: Record<string, { model: string; version: string }>
 }
+
+type SetOptions = { slot: string; force?: boolean; probation?: string[] }
+
+/** As a directive spells them (SPEC 6.5), with their units. */
+const probationNames = Object.keys(ProbationPolicy.properties)
 
 export const deviceNoun: Noun = (program, run) => {
   const device = program.command('device').description('the devices of the fleet')
@@ -43,6 +51,7 @@ export const deviceNoun: Noun = (program, run) => {
         },
       ),
     )
+  joiningVerbs(device, run)
   device
     .command('list')
     .option('--select <selector>', 'such as placement=outdoor')
@@ -123,13 +132,22 @@ export const deviceNoun: Noun = (program, run) => {
     .argument('<model@version>')
     .option('--slot <slot>', 'which slot', 'default')
     .option('--force', 'try a release again that this device has quarantined')
+    .option(
+      '--probation <name=number...>',
+      `what it must show to be kept; else the usual: ${probationNames.join(', ')}`,
+    )
     .action(
-      run(async (shell, id: string, what: string, options: { slot: string; force?: boolean }) => {
+      run(async (shell, id: string, what: string, options: SetOptions) => {
         const { model, version } = versionOf(what)
         const path = `/api/v1/devices/${encodeURIComponent(id)}/goals/${encodeURIComponent(options.slot)}`
         const made = await shell
           .hub()
-          .send('PUT', path, { model, version, ...(options.force ? { force: true } : {}) })
+          .send('PUT', path, {
+            model,
+            version,
+            ...(options.force ? { force: true } : {}),
+            ...(options.probation ? { probation: probationOf(options.probation) } : {}),
+          })
         shell.out.print(made, () => `${id}: ${options.slot} → ${model} ${version}`)
       }),
     )
@@ -158,10 +176,19 @@ export function versionOf(text: string): { model: string; version: string } {
   return { model, version }
 }
 
-function labelOf(text: string): [string, string] {
-  const at = text.indexOf('=')
-  if (at < 1) throw new CliError('usage', 'not_a_label', `expected key=value, found ${JSON.stringify(text)}`)
-  return [text.slice(0, at), text.slice(at + 1)]
+function probationOf(pairs: readonly string[]): Record<string, number> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const [name = '', text = ''] = pair.split('=')
+      if (probationNames.includes(name) && /^\d+$/.test(text)) return [name, Number(text)]
+      const names = probationNames.join(', ')
+      throw new CliError(
+        'usage',
+        'not_a_probation',
+        `expected NAME=NUMBER with one of ${names}, found ${JSON.stringify(pair)}`,
+      )
+    }),
+  )
 }
 
 function statusOf(device: Device): string {

@@ -1,3 +1,4 @@
+import { CertificateAnswer, CertificateRequest } from '@godwit/protocol/messages/certificate'
 import { Segment } from '@godwit/protocol/schema'
 import { signableBytes } from '@godwit/protocol/trust/envelope'
 import Type from 'typebox'
@@ -7,8 +8,11 @@ import type { RoutePlugin } from '../route-plugin.ts'
 /** Each costs signatures to check; a device does this once a year. */
 const seldom = { max: 60, timeWindow: 60_000 }
 
-/** How a device takes another key (SPEC 3.1). */
-export const deviceKeyRoutes: RoutePlugin = (app, { keyRotation }) => {
+/** Each is an entry in the audit; a device does this every two months, a site behind one address all at once. */
+const rarely = { max: 300, timeWindow: 60_000 }
+
+/** How a device takes another key (SPEC 3.6), and gets a certificate for TLS (SPEC 3.8). */
+export const deviceKeyRoutes: RoutePlugin = (app, { keyRotation, deviceCertificates }) => {
   app.post(
     '/api/v1/devices/:id/rotate',
     {
@@ -37,6 +41,30 @@ export const deviceKeyRoutes: RoutePlugin = (app, { keyRotation }) => {
       if (!verdict.trusted) throw refusalOf(verdict)
       const { device, changed } = verdict.value
       return { deviceId: device.id, publicKey: device.publicKey, changed }
+    },
+  )
+
+  app.post(
+    '/api/v1/devices/:id/certificate',
+    {
+      config: { access: 'device', rateLimit: rarely, withoutCertificate: true },
+      bodyLimit: 4_096,
+      schema: {
+        operationId: 'issueDeviceCertificate',
+        tags: ['devices'],
+        summary: "A device gets a client certificate by this hub's own authority",
+        params: Type.Object({ id: Segment }),
+        body: CertificateRequest,
+        response: { 200: CertificateAnswer },
+      },
+    },
+    async ({ params: { id }, body, device: caller }) => {
+      if (caller?.id !== id) throw new Refusal('forbidden', `only ${id} itself gets a certificate`)
+      if (!deviceCertificates)
+        throw new Refusal('not-found', 'this hub makes no certificates: its `tls.mode` is not hub')
+      const verdict = await deviceCertificates.issue(caller, body)
+      if (!verdict.trusted) throw refusalOf(verdict)
+      return verdict.value
     },
   )
 }

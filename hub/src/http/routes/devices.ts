@@ -1,4 +1,4 @@
-import { defaultProbation } from '@godwit/protocol/messages/directive'
+import { defaultProbation, ProbationPolicy } from '@godwit/protocol/messages/directive'
 import { Labels } from '@godwit/protocol/messages/enrolment'
 import { Segment, VersionName } from '@godwit/protocol/schema'
 import Type from 'typebox'
@@ -122,12 +122,17 @@ export const deviceRoutes: RoutePlugin = (app, { config, fleet, directives, regi
         tags: ['devices'],
         summary: 'What one slot of one device shall hold, without a rollout',
         params: SlotParams,
-        body: Type.Object({ model: Segment, version: VersionName, force: Type.Optional(Type.Boolean()) }),
+        body: Type.Object({
+          model: Segment,
+          version: VersionName,
+          force: Type.Optional(Type.Boolean()),
+          probation: Type.Optional(Type.Partial(ProbationPolicy)),
+        }),
       },
     },
     async (request) => {
       const { id, slot } = request.params
-      const { model, version, force = false } = request.body
+      const { model, version, force = false, probation } = request.body
       // Or an operator alone could do device by device what takes others' approval for all of them at once.
       if (config.rollouts.approvals > 0 && !mayAct(request.caller!, 'admin'))
         throw new Refusal(
@@ -141,7 +146,7 @@ export const deviceRoutes: RoutePlugin = (app, { config, fleet, directives, regi
       const device = await known(id)
       if (device.revokedAt !== undefined) throw new Refusal('conflict', `device ${id} is revoked`)
       const found = await registry.version(model, version)
-      const goal = await registry.goal(model, version, defaultProbation)
+      const goal = await registry.goal(model, version, { ...defaultProbation, ...probation })
       if (!found || !goal) throw new Refusal('not-found', `no version ${version} of ${model}`)
       if (!isListed(found)) {
         const hint = 'The publishers sign for it with `godwit version publish`.'

@@ -1,4 +1,9 @@
-import { EnrolmentAnswer, EnrolmentRequest, Labels } from '@godwit/protocol/messages/enrolment'
+import {
+  EnrolmentAnswer,
+  EnrolmentPending,
+  EnrolmentRequest,
+  Labels,
+} from '@godwit/protocol/messages/enrolment'
 import { Segment } from '@godwit/protocol/schema'
 import Type from 'typebox'
 import type { EnrolmentRefusal } from '../../fleet/enrolment.ts'
@@ -18,6 +23,8 @@ const slugOf: Record<EnrolmentRefusal, ProblemSlug> = {
   'bad-proof': 'signature-invalid',
   'id-taken': 'conflict',
   'other-name': 'forbidden',
+  'waiting-room-full': 'rate-limited',
+  'rejected-device': 'forbidden',
 }
 
 /** How devices come in. */
@@ -29,18 +36,33 @@ export const enrolmentRoutes: RoutePlugin = (app, { enrolment }) => {
       schema: {
         operationId: 'enrol',
         tags: ['devices'],
-        summary: 'A device joins the fleet with a join token (SPEC 3.2)',
+        summary:
+          'A device joins the fleet: by a join token, a registered key, or an approval to come (SPEC 3.2)',
         body: EnrolmentRequest,
-        response: { 200: EnrolmentAnswer },
+        response: { 200: EnrolmentAnswer, 202: EnrolmentPending },
       },
     },
-    async ({ body }, reply) => {
-      const verdict = await enrolment.enrol(body)
+    async ({ body, ip }, reply) => {
+      const verdict = await enrolment.enrol(body, ip)
+      if (verdict.enrolled === 'pending') return reply.code(202).send(verdict.answer)
       if (verdict.enrolled) return reply.send(verdict.answer)
       throw new Refusal(slugOf[verdict.because], verdict.detail, {
         reason: verdict.because.replaceAll('-', '_'),
       })
     },
+  )
+
+  app.get(
+    '/api/v1/join-config',
+    {
+      config: { access: 'viewer' },
+      schema: {
+        operationId: 'getJoinConfig',
+        tags: ['devices'],
+        summary: 'What a device without a join token is configured with: where the hub is and whom to believe',
+      },
+    },
+    () => enrolment.joinConfig(),
   )
 
   app.post(

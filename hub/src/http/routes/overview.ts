@@ -70,6 +70,7 @@ async function overviewOf(services: Services) {
       ...recent.flatMap((stored) => attentionOf(stored, approvers)),
       ...driftAttention(drifting),
       ...failedAttention(failed),
+      ...twinAttention(fleet.twins()),
       ...missingAttention(telemetry.missing),
     ],
   }
@@ -130,6 +131,14 @@ function driftAttention(drifting: Drifting): Attention[] {
     const text = `Drift on ${release}: ${plural(features.length)}${names && `, most in ${names}`}`
     return { severity: 'warning', text, link: '/drift' }
   })
+}
+
+function twinAttention(ids: readonly string[]): Attention[] {
+  return ids.map((id) => ({
+    severity: 'alarm',
+    text: `Two devices call themselves ${id}, as after a copied disk: half of what they measure is lost`,
+    link: `/devices/${encodeURIComponent(id)}`,
+  }))
 }
 
 function failedAttention(failed: readonly Device[]): Attention[] {
