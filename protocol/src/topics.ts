@@ -14,6 +14,8 @@ export const topics = {
   meta: (fleet: string, role: string, version?: number) =>
     `${prefix}/${fleet}/meta/${role}${version === undefined ? '' : `/${version}`}`,
   metaAll: (fleet: string) => `${prefix}/${fleet}/meta/#`,
+  /** Few and small, and the next one is what a device cannot know by name whether it is there. */
+  metaRoots: (fleet: string) => `${prefix}/${fleet}/meta/root/+`,
   block: (fleet: string, sha256: string) => `${prefix}/${fleet}/b/${sha256}`,
   state: (fleet: string, device: string) => up(fleet, device, 'state'),
   birth: (fleet: string, device: string) => up(fleet, device, 'birth'),
@@ -83,7 +85,7 @@ export function deviceMay(fleet: string, device: string, access: Access, topic: 
     const parsed = parseUpTopic(topic)
     return parsed !== undefined && parsed.fleet === fleet && parsed.device === device
   }
-  if (topic === topics.hub(fleet) || topic === topics.metaAll(fleet)) return true
+  if ([topics.hub(fleet), topics.metaAll(fleet), topics.metaRoots(fleet)].includes(topic)) return true
   if (topic === topics.downAll(fleet, device)) return true
   const meta = topic.startsWith(`${prefix}/${fleet}/meta/`) && parseMetaTopic(topic) !== undefined
   if (meta) return true

@@ -26,7 +26,8 @@ test('nor does a clock that was set back let an older directive in', async () =>
 test('expired metadata is not fresh again because a clock was set back', async () => {
   const victim = new Victim()
   const goal = victim.lists('gauge', '1')
-  victim.repository.publish()
+  victim.repository.root.expires = dateOf(now + 365 * dayMs)
+  victim.repository.publishAll()
   await victim.hears()
   await victim.takes(
     victim.directive(1, { issued: dateOf(now + 31 * dayMs), expires: dateOf(now + 60 * dayMs) }),
@@ -35,4 +36,15 @@ test('expired metadata is not fresh again because a clock was set back', async (
   victim.restart()
   await victim.hears()
   expect(await victim.finds(goal)).toMatchObject(refused('expired'))
+})
+
+test('a timestamp that was verified is time too, for a device that was never directed', async () => {
+  const victim = new Victim()
+  victim.repository.timestamp.godwit_issued = dateOf(now - dayMs)
+  victim.repository.publish()
+  await victim.hears()
+  victim.wallMs = 0
+  victim.restart()
+  const old = victim.directive(5, { issued: dateOf(now - 60 * dayMs), expires: dateOf(now - 30 * dayMs) })
+  expect(await victim.takes(old)).toMatchObject(refused('expired'))
 })

@@ -1,4 +1,6 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
+import { goalOf, listedVersion, plainFiles, TestDevice } from '../hub/mqtt/test-device.ts'
+import { newHub } from '../hub/support/new-hub.ts'
 import { refused, Victim } from './victim.ts'
 
 test('numbers driven to the end by stolen online keys are forgotten once root replaces the keys', async () => {
@@ -20,4 +22,26 @@ test('numbers driven to the end by stolen online keys are forgotten once root re
   repository.publishAll()
   expect(await victim.hears()).toMatchObject({ trusted: true })
   expect(await victim.finds(goal)).toMatchObject({ trusted: true })
+})
+
+test('a hub takes its directives up again above what a thief led its device to', async () => {
+  const box = await newHub()
+  onTestFinished(() => box.close())
+  await box.hub.start()
+  const cam = await TestDevice.enrolled(box, 'cam', 11)
+  const other = await TestDevice.enrolled(box, 'other', 12)
+  const led = await listedVersion(box, '1', plainFiles(1))
+  const { directives, fleet } = box.hub.services
+  const issue = () =>
+    directives.setGoal(['cam', 'other'], 'default', { ...goalOf(led), force: true }, { who: 'ana' })
+  await issue()
+  const says = (device: TestDevice, version: number) =>
+    fleet.acceptReport(device.id, device.report(version, { phase: 'idle', attempt: 0, answered: version }))
+  expect(await says(cam, 900_000)).toMatchObject({ trusted: true })
+  // One that claims the end of the numbers gains nothing and spoils nothing for the others.
+  expect(await says(other, Number.MAX_SAFE_INTEGER)).toMatchObject({ trusted: true })
+  expect([...(await issue())]).toEqual([
+    ['cam', 900_001],
+    ['other', 2],
+  ])
 })

@@ -1,3 +1,5 @@
+import { PassThrough } from 'node:stream'
+import { FrameMeter, metered, pace } from '@godwit/hub/mqtt/frame-meter'
 import { topics } from '@godwit/protocol/topics'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { fleet, TestDevice } from '../hub/mqtt/test-device.ts'
@@ -56,4 +58,42 @@ test('a message larger than any that is allowed is cut off before it is held in 
   })
   await closed
   expect(honest.client.connected).toBe(true)
+})
+
+test('who sends faster than the pace is read no faster, loses nothing, and is not thrown out', async () => {
+  let nowMs = 0
+  const pingreq = Buffer.from([0xc0, 0])
+  const line = new PassThrough()
+  metered(line, new FrameMeter(8_192, 131_072), () => nowMs)
+  const packets = () => {
+    const chunk: Buffer | null = line.read()
+    return chunk === null ? 0 : chunk.length / 2
+  }
+  line.write(Buffer.concat(Array.from({ length: pace.burst + pace.packetsPerSecond }, () => pingreq)))
+  expect(packets()).toBe(pace.burst + pace.packetsPerSecond)
+  line.write(pingreq)
+  expect(packets()).toBe(0)
+  nowMs = 999
+  expect(packets()).toBe(0)
+  nowMs = 1_000
+  expect(packets()).toBe(1)
+  expect(line.destroyed).toBe(false)
+  line.destroy()
+})
+
+test('an honest night of telemetry is within the pace', () => {
+  // 1,000 batches of 120,000 bytes at once, then twelve megabytes a second.
+  expect(pace.burst * 120_000).toBeGreaterThan(100 * 2 ** 20)
+  expect(pace.packetsPerSecond).toBeGreaterThanOrEqual(100)
+})
+
+test('the others are served while one floods with messages that are all in order', async () => {
+  for (let i = 1; i <= 3_000; i++) {
+    const state = mallory.state(i % 2 === 0 ? 'online' : 'sleeping', i)
+    mallory.client.publish(topics.state(fleet, 'mallory'), state, { qos: 0 })
+  }
+  await honest.publish(topics.state(fleet, 'honest'), honest.state('online', 1))
+  expect(await box.hub.services.fleet.device('honest')).toMatchObject({ status: 'online' })
+  expect((await box.hub.http.inject('/readyz')).statusCode).toBe(200)
+  expect(mallory.client.connected).toBe(true)
 })

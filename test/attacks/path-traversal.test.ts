@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { BundlePath } from '@godwit/protocol/release/release'
@@ -6,6 +6,7 @@ import { Compile } from 'typebox/compile'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { bundleOf } from '../hub/support/bundle.ts'
 import { type Box, newHub } from '../hub/support/new-hub.ts'
+import { refused, slotFor, Victim } from './victim.ts'
 
 let box: Box
 const secret = 'what nobody may read'
@@ -102,5 +103,58 @@ describe('a bundle path', () => {
     })
     expect(answer.statusCode).toBe(422)
     expect(answer.json().type).toBe('/problems/validation')
+  })
+})
+
+describe('on a device', () => {
+  const roles = [
+    '../root',
+    '../../etc/passwd',
+    '..',
+    '.',
+    'a/b',
+    'a\\b',
+    '%2e%2e%2froot',
+    'root.json/../timestamp',
+    '-rf',
+  ]
+
+  test.each(roles)('a role called %j writes no file but its own in the folder of metadata', async (role) => {
+    let files = new Map<string, Uint8Array>()
+    const victim = new Victim(async (name) => files.get(name) ?? null)
+    files = victim.repository.files
+    victim.repository.delegate('targets', role, { paths: ['*/*/release.json'] })
+    const goal = victim.lists('gauge', '1', 'theirs', role)
+    victim.repository.publish()
+    expect(await victim.trust.refresh()).toMatchObject({ trusted: true })
+    expect(await victim.finds(goal)).toMatchObject({ trusted: true })
+    const written = readdirSync(victim.directory, { recursive: true, encoding: 'utf8' })
+    const own = join('trust', `${encodeURIComponent(role)}.json`)
+    const known = ['timestamp', 'snapshot', 'targets'].map((name) => join('trust', `${name}.json`))
+    expect(written.sort()).toEqual(['trust', own, ...known].sort())
+    // And it is found again under the name that it has.
+    victim.restart()
+    expect(await victim.finds(goal)).toMatchObject({ trusted: true })
+  })
+
+  test.each(['root', 'timestamp', 'snapshot', 'targets'])(
+    'no delegated role may be called %s',
+    async (role) => {
+      const victim = new Victim(async (name) => victim.repository.files.get(name) ?? null)
+      const targets = victim.repository.targets.get('targets')!
+      const grant = { name: role, keyids: [], threshold: 1, terminating: false, paths: ['*'] }
+      targets.delegations = { keys: {}, roles: [grant] }
+      victim.repository.publish()
+      expect(await victim.trust.refresh()).toMatchObject(refused('malformed', /must not be called/))
+    },
+  )
+
+  test.each(['../../x', 'a/b', '..', ''])('a directive for the model %j is refused', async (model) => {
+    const victim = new Victim()
+    const goal = { model, version: '1', releaseDigest: 'ab'.repeat(32), releaseBytes: 10 }
+    expect(await victim.takes(victim.directive(1, slotFor(goal)))).toMatchObject(refused('malformed'))
+    const slot = { '../../x': slotFor({ ...goal, model: 'gauge' }).slots.default }
+    expect(await victim.takes(victim.directive(1, { slots: slot }))).toMatchObject(refused('malformed'))
+    expect(victim.trust.directive).toBeUndefined()
   })
 })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { signerOf } from '../support/tuf-repository.ts'
+import { dateOf, dayMs, now, signerOf } from '../support/tuf-repository.ts'
 import { refused, slotFor, Victim } from './victim.ts'
 
 test('directs a device to what no publisher released, and the device finds it nowhere', async () => {
@@ -36,4 +36,33 @@ test('signs no metadata, and nothing at all once root has replaced it', async ()
   expect(await victim.hears()).toMatchObject({ trusted: true })
   expect(await victim.takes(victim.directive(1, {}, 'director-1'))).toMatchObject(refused('bad-signature'))
   expect(await victim.takes(victim.directive(1, {}, 'director-2'))).toMatchObject({ trusted: true })
+})
+
+test('that sets the clock of a device ahead is undone with the key', async () => {
+  const victim = new Victim()
+  const { repository } = victim
+  repository.root.expires = dateOf(now + 365 * dayMs)
+  const goal = victim.lists('gauge', '1')
+  repository.publishAll()
+  await victim.hears()
+  const ahead = { issued: dateOf(now + 3650 * dayMs), expires: dateOf(now + 7300 * dayMs) }
+  await victim.takes(victim.directive(1, ahead))
+  // Not to the end of time: no further than root itself would have it.
+  expect(victim.floorMs).toBeLessThan(now + 365 * dayMs)
+  await victim.hears()
+  expect(await victim.finds(goal)).toMatchObject(refused('expired'))
+  repository.setKeys('director', ['director-2'])
+  repository.root.expires = dateOf(now + 400 * dayMs)
+  repository.publishRoot()
+  await victim.hears()
+  expect(await victim.finds(goal)).toMatchObject({ trusted: true })
+})
+
+test('cannot count so far that its rightful owner is never newer again', async () => {
+  const victim = new Victim()
+  await victim.hears()
+  const last = Number.MAX_SAFE_INTEGER
+  expect(await victim.takes(victim.directive(last))).toMatchObject(refused('version-mismatch'))
+  expect(await victim.takes(victim.directive(900_000))).toMatchObject({ trusted: true })
+  expect(await victim.takes(victim.directive(900_001))).toMatchObject({ trusted: true })
 })

@@ -7,6 +7,7 @@ import { publicKeyOf, sign, verify } from '@godwit/protocol/trust/ed25519'
 import { encodeEnvelope, signDocument } from '@godwit/protocol/trust/envelope'
 import { keyOfSeed } from '@godwit/protocol/trust/key'
 import { toRfc3339 } from '@godwit/protocol/units'
+import { benchRefresh } from './trust-refresh.ts'
 
 export type Figure = { value: number; unit: string; baseline: number }
 
@@ -24,9 +25,10 @@ const privateKey = createPrivateKey({
  *
  * - `.node` against bare `node:crypto` with its key object made beforehand, so the gap is our checks and the key import;
  * - `.tweetnacl` against ours on node:crypto, so the ratio is what a browser pays;
- * - the directives are built, made canonical, signed and encoded; the baseline only signs their bytes.
+ * - the directives are built, made canonical, signed and encoded; the baseline only signs their bytes;
+ * - what a refresh carries is told in trust-refresh.ts.
  */
-export function benchTrust(): Record<string, Figure> {
+export async function benchTrust(): Promise<Record<string, Figure>> {
   const message = canonicalBytes(directiveOf(0))
   const publicKey = publicKeyOf(seed)
   const signature = sign(seed, message)
@@ -40,6 +42,7 @@ export function benchTrust(): Record<string, Figure> {
     'trust.verifyPerSecond.node': { value: node, unit: '1/s', baseline: bare },
     'trust.verifyPerSecond.tweetnacl': { value: tweetnacl, unit: '1/s', baseline: node },
     'trust.directives10kSeconds': { unit: 's', ...directiveSeconds() },
+    ...(await benchRefresh()),
   }
 }
 

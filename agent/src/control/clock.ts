@@ -12,16 +12,27 @@ export const systemClock: Clock = { wallMs: () => Date.now(), monotonicMs: () =>
 export class TrustedTime {
   readonly #clock: Clock
   readonly #store: (floor: EpochMs) => void
+  readonly #foundationMs: EpochMs
   #floor: EpochMs
   #hubMinusWallMs: number | undefined
   /** It was at least that late when the monotonic clock said so. */
   #least: { ms: EpochMs; atMonotonicMs: number }
 
-  /** @param leastMs what `leastMs` had come to when it was last stored */
-  constructor(clock: Clock, floor: EpochMs, store: (floor: EpochMs) => void, leastMs: EpochMs = floor) {
+  /**
+   * @param leastMs what `leastMs` had come to when it was last stored
+   * @param foundationMs the part of the floor that hangs on no key of the hub's: when the agent was built and enrolled
+   */
+  constructor(
+    clock: Clock,
+    floor: EpochMs,
+    store: (floor: EpochMs) => void,
+    leastMs: EpochMs = floor,
+    foundationMs: EpochMs = 0,
+  ) {
     this.#clock = clock
     this.#floor = floor
     this.#store = store
+    this.#foundationMs = Math.min(floor, foundationMs)
     this.#least = { ms: Math.max(floor, leastMs), atMonotonicMs: clock.monotonicMs() }
   }
 
@@ -55,6 +66,16 @@ export class TrustedTime {
     this.#floor = verifiedMs
     if (verifiedMs > this.leastMs())
       this.#least = { ms: verifiedMs, atMonotonicMs: this.#clock.monotonicMs() }
+  }
+
+  /**
+   * A key that had a say in the time was taken away: whoever stole it may have set the floor far ahead, where all that is
+   * honest has expired. What still stands raises it again. (`leastMs` stays: it only makes things look older.)
+   */
+  forgetProofs(): void {
+    if (this.#floor === this.#foundationMs) return
+    this.#store(this.#foundationMs)
+    this.#floor = this.#foundationMs
   }
 
   /** What the hub says the time is, unsigned: good for the report and for tokens that the hub itself judges. */

@@ -52,7 +52,7 @@ function isDiskFull(error: unknown): boolean {
 }
 
 export function detailOf(error: unknown): string {
-  return because(error).slice(0, 1024)
+  return because(error).slice(0, 1024).toWellFormed()
 }
 
 export function slotReport({ deployment, active, lastKnownGood }: SlotState): SlotReport {
@@ -66,7 +66,8 @@ export function slotReport({ deployment, active, lastKnownGood }: SlotState): Sl
     ...(lastKnownGood && { lastKnownGood: refOf(lastKnownGood) }),
     // While a deployment runs, a code would say that it has ended; the detail may still say what it waits for.
     ...(code && (isAtRest(phase) || phase === 'rolling_back') && { code }),
-    ...(detail && { detail: detail.slice(0, 1024) }),
+    // A pair of surrogates that is cut in two is no text that can be signed.
+    ...(detail && { detail: detail.slice(0, 1024).toWellFormed() }),
   }
 }
 

@@ -19,6 +19,11 @@ export class FrameMeter {
     this.#bytesMax = bytesMax
   }
 
+  /** Packets begun so far. */
+  get frames(): number {
+    return this.#frames
+  }
+
   /** False once a packet is longer than allowed, or its length field is none. Then nothing more may be read. */
   take(chunk: Uint8Array): boolean {
     let at = 0
@@ -54,14 +59,78 @@ export class FrameMeter {
   }
 }
 
-/** Puts a meter on a stream's reads. The broker pulls with `read`, so nothing gets past and nothing is copied. */
-export function metered<S extends Duplex>(stream: S, meter: FrameMeter): S {
+/**
+ * A device in a hurry sends some ten packets a second: batches of 256 records, requests for 32 blocks, acknowledgements.
+ * A burst is what it has to say after a long night.
+ */
+export const pace = { packetsPerSecond: 100, burst: 1_000 }
+/** Below every keep-alive, so that whoever is made to wait is not taken for dead. */
+const pauseMsMax = 5_000
+
+/**
+ * Flooding: reads of whoever sends faster than the pace are paused, and TCP passes that on to the sender. Nothing is
+ * lost and nobody is thrown out; the hub's database hears one device no more often than it can hear all of them.
+ */
+class Pacer {
+  readonly #nowMs: () => number
+  #allowance = pace.burst
+  #atMs: number
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs
+    this.#atMs = nowMs()
+  }
+
+  spend(packets: number): void {
+    this.#refill()
+    this.#allowance -= packets
+  }
+
+  /** Milliseconds until more may be read. */
+  get pauseMs(): number {
+    this.#refill()
+    const debt = -this.#allowance
+    return debt <= 0 ? 0 : Math.min(pauseMsMax, Math.ceil((debt * 1_000) / pace.packetsPerSecond))
+  }
+
+  #refill(): void {
+    const nowMs = this.#nowMs()
+    const earned = ((nowMs - this.#atMs) * pace.packetsPerSecond) / 1_000
+    this.#allowance = Math.min(pace.burst, this.#allowance + earned)
+    this.#atMs = nowMs
+  }
+}
+
+/**
+ * Puts a meter on a stream's reads. The broker pulls with `read`, so nothing gets past and nothing is copied.
+ *
+ * @param nowMs monotonic milliseconds
+ */
+export function metered<S extends Duplex>(
+  stream: S,
+  meter: FrameMeter,
+  nowMs: () => number = () => performance.now(),
+): S {
   const read = stream.read.bind(stream)
+  const pacer = new Pacer(nowMs)
+  let timer: NodeJS.Timeout | undefined
+  stream.once('close', () => clearTimeout(timer))
   stream.read = (size?: number) => {
+    const { pauseMs } = pacer
+    if (pauseMs > 0) {
+      clearTimeout(timer)
+      timer = setTimeout(() => stream.destroyed || stream.emit('readable'), pauseMs)
+      return null
+    }
     const chunk: unknown = read(size)
-    if (!(chunk instanceof Uint8Array) || meter.take(chunk)) return chunk
-    stream.destroy()
-    return null
+    if (!(chunk instanceof Uint8Array)) return chunk
+    const before = meter.frames
+    if (!meter.take(chunk)) {
+      stream.destroy()
+      return null
+    }
+    pacer.spend(meter.frames - before)
+    return chunk
   }
   return stream
 }

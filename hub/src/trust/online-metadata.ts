@@ -2,7 +2,7 @@ import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { encodeEnvelope, signDocument } from '@godwit/protocol/trust/envelope'
 import { keyOfSeed } from '@godwit/protocol/trust/key'
 import { type Snapshot, specVersion, type Timestamp } from '@godwit/protocol/trust/metadata'
-import { toRfc3339 } from '@godwit/protocol/units'
+import { type EpochMs, toRfc3339 } from '@godwit/protocol/units'
 
 export type Life = { now: number; expiresMs: number }
 
@@ -39,6 +39,7 @@ export function signedTimestamp(
     version,
     expires: expiryOf(life),
     meta: { 'snapshot.json': describe(snapshot) },
+    godwit_issued: wholeSeconds(life.now),
   }
   return encodeEnvelope(signDocument(timestamp, seed, keyOfSeed(seed)))
 }
@@ -47,7 +48,11 @@ function describe({ version, bytes }: Described) {
   return { version, length: bytes.length, hashes: { sha256: sha256Hex(bytes) } }
 }
 
-/** TUF's dates have whole seconds, and some clients insist on it. */
 function expiryOf({ now, expiresMs }: Life): string {
-  return toRfc3339(Math.floor((now + expiresMs) / 1_000) * 1_000).replace('.000Z', 'Z')
+  return wholeSeconds(now + expiresMs)
+}
+
+/** TUF's dates have whole seconds, and some clients insist on it. */
+function wholeSeconds(at: EpochMs): string {
+  return toRfc3339(Math.floor(at / 1_000) * 1_000).replace('.000Z', 'Z')
 }

@@ -2,6 +2,7 @@ import { targetsBytesMax } from '@godwit/protocol/limits'
 import { targetCustom, targetPathOf } from '@godwit/protocol/release/release'
 import { checkFresh } from '@godwit/protocol/trust/checks'
 import { isDelegated } from '@godwit/protocol/trust/delegation'
+import { maxStalenessMsOf } from '@godwit/protocol/trust/held'
 import { ed25519Only, openMetadata, type Targets, verifyThreshold } from '@godwit/protocol/trust/metadata'
 import { accept, type Refused, refuse, type Verdict } from '@godwit/protocol/trust/refusal'
 import type { ModelVersion } from '../registry/model.ts'
@@ -63,6 +64,10 @@ function flawOfEntries(
     if (!custom.ok) return refuse('malformed', `${name}: ${path}: ${custom.detail}`)
     const version = byPath.get(path)
     if (!version) return refuse('not-listed', `${name}: ${path}: no such version was uploaded to this hub`)
+    if (Object.hasOwn(file.custom ?? {}, 'maxStalenessMs') && maxStalenessMsOf(file) === 0) {
+      const said = JSON.stringify(file.custom?.['maxStalenessMs'])
+      return refuse('malformed', `${name}: ${path}: maxStalenessMs is ${said}, expected milliseconds above 0`)
+    }
     const { model, version: versionName, releaseCounter } = custom.value
     if (targetPathOf(model, versionName) !== path || releaseCounter !== version.releaseCounter) {
       const said = `${model} ${versionName}, releaseCounter ${releaseCounter}`

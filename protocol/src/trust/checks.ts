@@ -134,8 +134,8 @@ export function checkFile(
 ): Refused | undefined {
   if (listed.length !== undefined && bytes.length !== listed.length)
     return refuse('length-mismatch', `${what}: expected ${listed.length} bytes, found ${bytes.length}`)
-  const hashes = Object.entries(listed.hashes ?? {})
-  if (hashes.length === 0) return undefined
+  if (!listed.hashes) return undefined
+  const hashes = Object.entries(listed.hashes)
   let known = 0
   for (const [algorithm, expected] of hashes) {
     const digest = digestBy(algorithm)
@@ -145,13 +145,10 @@ export function checkFile(
     if (found !== expected.toLowerCase())
       return refuse('hash-mismatch', `${what}: expected ${algorithm} ${expected}, found ${found}`)
   }
-  // A hash that nobody can check is no hash.
-  if (known === 0)
-    return refuse(
-      'hash-mismatch',
-      `${what}: expected sha256 or sha512, found ${hashes.map(([a]) => a).join(', ')}`,
-    )
-  return undefined
+  if (known > 0) return undefined
+  // A hash that nobody can check is no hash, and a list of none vouches for any content.
+  const found = hashes.map(([algorithm]) => algorithm).join(', ') || 'none'
+  return refuse('hash-mismatch', `${what}: expected sha256 or sha512, found ${found}`)
 }
 
 function digestBy(algorithm: string): ((bytes: Uint8Array) => Uint8Array) | undefined {

@@ -23,6 +23,7 @@ import {
 } from './checks.ts'
 import { isDelegated } from './delegation.ts'
 import { fileNameOf } from './file-name.ts'
+import { checkGrace, checkHeld } from './held.ts'
 import {
   ed25519Only,
   type KeyPolicy,
@@ -88,6 +89,8 @@ export class TrustClient {
   #root: Root
   #now: EpochMs = Number.NaN
   #current: Current | undefined
+  /** After a refresh: for ever, because it was judged at one fixed moment. After `resume`: when what is held expires. */
+  #freshUntil: EpochMs = Number.POSITIVE_INFINITY
 
   private constructor(root: Root, held: Map<string, Uint8Array>, policy: KeyPolicy, limits: TrustLimits) {
     this.#root = root
@@ -124,9 +127,7 @@ export class TrustClient {
 
   /** @param now fixed for the whole refresh and the searches after it, so that time cannot run out midway (§5.1) */
   *refresh(now: EpochMs): Steps<Verdict<Readonly<Current>>> {
-    this.#now = now
-    this.#current = undefined
-    this.#verified.clear()
+    this.#forget(now)
     const stale = yield* this.#updateRoot()
     if (stale) return stale
     const timestamp = yield* this.#updateTimestamp()
@@ -143,6 +144,27 @@ export class TrustClient {
       targets: targets.value,
     }
     return accept(this.#current)
+  }
+
+  /**
+   * Goes on with what earlier refreshes verified, asking nobody: when the hub cannot be had, or has nothing fresh.
+   * Searches then find a target for as long as timestamp and snapshot are fresh, and a publisher's grace longer.
+   */
+  resume(now: EpochMs): Verdict<Readonly<Current>> {
+    this.#forget(now)
+    const held = checkHeld(this.#root, this.#held, now, this.#policy)
+    if (!held.trusted) return held
+    const { freshUntil, ...documents } = held.value
+    this.#freshUntil = freshUntil
+    this.#current = { root: this.#root, ...documents }
+    return accept(this.#current)
+  }
+
+  #forget(now: EpochMs): void {
+    this.#now = now
+    this.#current = undefined
+    this.#freshUntil = Number.POSITIVE_INFINITY
+    this.#verified.clear()
   }
 
   /** §5.3 */
@@ -257,7 +279,8 @@ export class TrustClient {
    * may fetch delegated roles. Metadata that cannot be had or validated ends the search with its refusal.
    */
   *findTarget(path: string): Steps<Verdict<FoundTarget>> {
-    if (!this.#current) throw new Fault('not-refreshed', `cannot look for ${path} before a complete refresh`)
+    if (!this.#current)
+      throw new Fault('not-refreshed', `cannot look for ${path} before a complete refresh, or a resumed one`)
     const { root, snapshot } = this.#current
     const top = { role: 'targets', delegator: 'root', keys: root.keys, authority: root.roles['targets']! }
     const toVisit = [top]
@@ -271,7 +294,7 @@ export class TrustClient {
       const targets = yield* this.#updateTargets(role, delegator, { keys, role: authority }, snapshot)
       if (!targets.trusted) return targets
       const file = own(targets.value.targets, path)
-      if (file) return accept({ path, role, file })
+      if (file) return checkGrace(path, file, this.#freshUntil, this.#now) ?? accept({ path, role, file })
 
       // 5.6.7.2: in order of appearance; the stack takes them in reverse. §4.5: each role on the way must be
       // trusted with the path, which holds because only matching delegations are followed.

@@ -22,6 +22,12 @@ const DirectiveHead = defineDocument(
 )
 export type DirectiveHead = Static<typeof DirectiveHead.schema>
 
+/**
+ * How far one directive may be above the last. A stolen director key could otherwise count to the end at once, and no
+ * directive of its rightful owner would ever be newer. Nobody issues so many to one device, asleep or not.
+ */
+export const directiveStepMax = 1_000_000
+
 export type DirectiveExpectation = {
   fleet: string
   deviceId: string
@@ -73,6 +79,12 @@ export function checkDirective(
       'rollback',
       `directive: expected a version above ${applied.version}, found ${directive.version}` +
         (directive.version === applied.version ? ' with other content' : ''),
+    )
+  const highest = (applied?.version ?? 0) + directiveStepMax
+  if (directive.version > highest)
+    return refuse(
+      'version-mismatch',
+      `directive: expected a version up to ${highest}, found ${directive.version}`,
     )
   return checkFresh('directive', directive, expected.now) ?? accept({ directive, digest, unchanged: false })
 }

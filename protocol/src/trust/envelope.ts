@@ -1,9 +1,9 @@
 import Type, { type Static } from 'typebox'
 import { Fault } from '../fault.ts'
 import { defineDocument } from '../schema.ts'
-import { canonicalBytes, parseStrict } from './canonical.ts'
+import { canonicalBytes, canonicalText, parseStrict } from './canonical.ts'
 import { sign } from './ed25519.ts'
-import { fromHex, toHex } from './encoding.ts'
+import { fromHex, toHex, utf8 } from './encoding.ts'
 import { type Key, type KeyPolicy, keyIdOf, verifierOf } from './key.ts'
 import { accept, refuse, type Verdict } from './refusal.ts'
 
@@ -95,9 +95,19 @@ export function withSignature<T>(envelope: Signed<T>, signature: Signature): Sig
   return { signed: envelope.signed, signatures: [...others, signature] }
 }
 
-/** The bytes that a signed document travels and is hashed as. */
+/**
+ * The bytes that a signed document travels and is hashed as: its canonical form, but for control characters. Those stand
+ * in canonical strings as they are, which is no JSON; a line feed in an error's text must not make a report unreadable.
+ */
 export function encodeEnvelope(envelope: Signed<unknown>): Uint8Array {
-  return canonicalBytes(envelope)
+  return utf8(canonicalText(envelope).replace(controlCharacters, escaped))
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it is about
+const controlCharacters = /[\u0000-\u001f]/g
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
 function quoted(text: string): string {

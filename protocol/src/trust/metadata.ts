@@ -1,5 +1,5 @@
 import Type, { type Static, type TSchema } from 'typebox'
-import { type Document, defineDocument, mapOf } from '../schema.ts'
+import { type Document, defineDocument, mapOf, Rfc3339 } from '../schema.ts'
 import { fromRfc3339 } from '../units.ts'
 import { openEnvelope, RoleKeys, type Signed } from './envelope.ts'
 import { Key, type KeyPolicy, keyIdOf, verifierOf } from './key.ts'
@@ -73,6 +73,8 @@ const TimestampSchema = Type.Object({
   meta: Type.Unsafe<Record<string, MetaFile> & { 'snapshot.json': MetaFile }>(
     Type.Object({ 'snapshot.json': MetaFile }, { additionalProperties: MetaFile }),
   ),
+  /** When it was signed, which TUF does not say: proof of the earliest that it can be (SPEC 3.7). */
+  godwit_issued: Type.Optional(Rfc3339),
 })
 export type Timestamp = Static<typeof TimestampSchema>
 

@@ -95,6 +95,14 @@ describe('a threshold', () => {
   })
 })
 
+test('an envelope whose texts hold line feeds and tabs travels as JSON, and its signature stands', () => {
+  const text = 'first\nsecond\tand \u0000 "\\'
+  const bytes = encodeEnvelope(signDocument({ _type: 'note', text }, anna.seed, anna.key))
+  const read = openEnvelope(bytes, 'note')
+  expect(read).toMatchObject({ trusted: true, value: { signed: { text } } })
+  if (read.trusted) expect(verdict(read.value, { keyids: [anna.keyid], threshold: 1 })).toBe(1)
+})
+
 describe('reading metadata', () => {
   const rootWith = (change: (root: Record<string, unknown>) => void) => {
     const repository = new TufRepository()

@@ -1,25 +1,34 @@
 import { Fault } from '@godwit/protocol/fault'
-import { type Directive, directive as directiveDocument } from '@godwit/protocol/messages/directive'
+import type { Directive } from '@godwit/protocol/messages/directive'
 import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { targetCustom, targetPathOf } from '@godwit/protocol/release/release'
 import { canonicalBytes, parseStrict } from '@godwit/protocol/trust/canonical'
+import { hasLostKey } from '@godwit/protocol/trust/checks'
 import { type Fetch, TrustClient } from '@godwit/protocol/trust/client'
 import { checkDirective } from '@godwit/protocol/trust/director'
+import { documents } from '@godwit/protocol/trust/metadata'
 import { type Carrier, runFindTarget, runRefresh } from '@godwit/protocol/trust/refresh'
-import { accept, refuse, type Verdict } from '@godwit/protocol/trust/refusal'
+import { accept, type Refused, refuse, type Verdict } from '@godwit/protocol/trust/refusal'
 import { fromRfc3339 } from '@godwit/protocol/units'
 import type { TrustedTime } from '../clock.ts'
-import { readIfThere, writeDurably } from '../files.ts'
+import { readIfReadable, writeDurably } from '../files.ts'
 import type { Paths } from '../paths.ts'
 import { MetadataInbox } from './inbox.ts'
 import { MetadataStore } from './metadata-store.ts'
+import { flawOfDirective, readDirective, versionIn } from './read.ts'
 
 export type Names = { fleet: string; deviceId: string }
+
+/** Asks the broker for a retained document by name. Undefined when it does not come. */
+export type AskMetadata = (role: string, version: number) => Promise<Uint8Array | undefined>
 
 /** Asks the hub over HTTP. Null for "not there"; throws when it could not be asked. */
 export type FetchMetadata = (fileName: string, bytesMax: number) => Promise<Uint8Array | null>
 
 export type MetadataVersions = { root: number; timestamp: number; snapshot: number; targets: number }
+
+/** Whoever holds one of their keys says what time it is at the earliest. */
+const timekeepers = ['director', 'timestamp']
 
 /** What this device believes, on disk and in memory. Everything that decides is in protocol; this carries bytes. */
 export class Trust {
@@ -29,6 +38,7 @@ export class Trust {
   readonly #store: MetadataStore
   readonly #inbox = new MetadataInbox()
   readonly #fetchMetadata: FetchMetadata | undefined
+  readonly #askMetadata: AskMetadata | undefined
   readonly #client: TrustClient
   readonly #versions: MetadataVersions = { root: 0, timestamp: 0, snapshot: 0, targets: 0 }
   #directive: Directive | undefined
@@ -42,11 +52,13 @@ export class Trust {
     time: TrustedTime
     pinnedRoot: Uint8Array
     fetchMetadata?: FetchMetadata
+    askMetadata?: AskMetadata
   }) {
     this.#paths = options.paths
     this.#names = options.names
     this.#time = options.time
     this.#fetchMetadata = options.fetchMetadata
+    this.#askMetadata = options.askMetadata
     this.#store = new MetadataStore(options.paths.trust)
     this.#client = this.#open(options.pinnedRoot)
     this.#readApplied()
@@ -66,7 +78,8 @@ export class Trust {
   }
 
   #readApplied(): void {
-    const bytes = readIfThere(this.#paths.directive)
+    // The slots' journals remember the version that they answered.
+    const bytes = readIfReadable(this.#paths.directive)
     const read = bytes && readDirective(bytes)
     if (!read) return
     this.#directive = read
@@ -93,11 +106,33 @@ export class Trust {
 
   /** One at a time: two refreshes side by side could store an older document over a newer one. */
   refresh(): Promise<Verdict<unknown>> {
-    return this.#inTurn(() => runRefresh(this.#client, this.#time.nowMs(), this.#carrier))
+    return this.#inTurn(() => this.#refresh())
+  }
+
+  async #refresh() {
+    const refreshed = await runRefresh(this.#client, this.#time.nowMs(), this.#carrier)
+    if (refreshed.trusted) this.#learnTime(refreshed.value.timestamp.godwit_issued)
+    return refreshed
   }
 
   /**
-   * Is this release what the publishers signed under this name? Answered from the last complete refresh, or a new one.
+   * A refresh, or what earlier ones verified where there is nothing fresh to be had (SPEC 3.8), and then `behind` says why
+   * there was not. Not after any other refusal: then somebody is at work, and the report shall say so.
+   */
+  async #renew(): Promise<Verdict<{ behind?: Refused }>> {
+    const refreshed = await this.#refresh().catch((error: unknown) => {
+      if (error instanceof Fault && error.code === 'metadata-unavailable')
+        return refuse('absent', error.message)
+      throw error
+    })
+    if (refreshed.trusted) return accept({})
+    if (refreshed.because !== 'absent' && refreshed.because !== 'expired') return refreshed
+    return this.#client.resume(this.#time.nowMs()).trusted ? accept({ behind: refreshed }) : refreshed
+  }
+
+  /**
+   * Is this release what the publishers signed under this name? Asks for news first; where there is none to be had, what
+   * was verified before answers, also after a restart.
    */
   findRelease(
     model: string,
@@ -106,37 +141,48 @@ export class Trust {
     releaseBytes: number,
   ): Promise<Verdict<unknown>> {
     return this.#inTurn(async () => {
-      const refreshed = await runRefresh(this.#client, this.#time.nowMs(), this.#carrier)
-      if (!refreshed.trusted) return refreshed
-      const path = targetPathOf(model, version)
-      const found = await runFindTarget(this.#client, path, this.#carrier)
-      if (!found.trusted) return found
-      const { hashes, length, custom } = found.value.file
-      if (hashes['sha256'] !== releaseDigest || length !== releaseBytes)
-        return refuse(
-          'hash-mismatch',
-          `${path}: targets list ${hashes['sha256']} (${length} bytes), the directive names ${releaseDigest} (${releaseBytes} bytes)`,
-        )
-      const record = targetCustom.check(custom)
-      if (!record.ok) return refuse('malformed', `${path}: ${record.detail}`)
-      if (record.value.model !== model || record.value.version !== version)
-        return refuse(
-          'malformed',
-          `${path}: the target calls itself ${record.value.model} ${record.value.version}`,
-        )
-      return accept(record.value)
+      const renewed = await this.#renew()
+      if (!renewed.trusted) return renewed
+      const found = await this.#find(model, version, releaseDigest, releaseBytes)
+      // An old list proves what it holds and nothing else: the new one, which is only not here yet, may say otherwise.
+      return found.trusted ? found : (renewed.value.behind ?? found)
     })
   }
 
-  /** What the publishers list under this name, for a gateway. Refreshes only where no refresh has succeeded yet. */
+  async #find(
+    model: string,
+    version: string,
+    releaseDigest: string,
+    releaseBytes: number,
+  ): Promise<Verdict<unknown>> {
+    const path = targetPathOf(model, version)
+    const found = await runFindTarget(this.#client, path, this.#carrier)
+    if (!found.trusted) return found
+    const { hashes, length, custom } = found.value.file
+    if (hashes['sha256'] !== releaseDigest || length !== releaseBytes)
+      return refuse(
+        'hash-mismatch',
+        `${path}: targets list ${hashes['sha256']} (${length} bytes), the directive names ${releaseDigest} (${releaseBytes} bytes)`,
+      )
+    const record = targetCustom.check(custom)
+    if (!record.ok) return refuse('malformed', `${path}: ${record.detail}`)
+    if (record.value.model !== model || record.value.version !== version)
+      return refuse(
+        'malformed',
+        `${path}: the target calls itself ${record.value.model} ${record.value.version}`,
+      )
+    return accept(record.value)
+  }
+
+  /** What the publishers list under this name, for a gateway. Asks for news only where nothing is known yet. */
   listed(
     model: string,
     version: string,
   ): Promise<{ releaseDigest: string; releaseBytes: number } | undefined> {
     return this.#inTurn(async () => {
       if (!this.#client.current) {
-        const refreshed = await runRefresh(this.#client, this.#time.nowMs(), this.#carrier)
-        if (!refreshed.trusted) return undefined
+        const renewed = await this.#renew()
+        if (!renewed.trusted) return undefined
       }
       const found = await runFindTarget(this.#client, targetPathOf(model, version), this.#carrier)
       if (!found.trusted || !targetCustom.check(found.value.file.custom).ok) return undefined
@@ -156,11 +202,11 @@ export class Trust {
     }
     if (!verdict.trusted) return verdict
     const directive = readDirective(bytes)
-    if (!directive) return refuse('malformed', detailOf(bytes))
+    if (!directive) return refuse('malformed', flawOfDirective(bytes))
     if (!verdict.value.unchanged) {
       writeDurably(this.#paths.directive, bytes)
       this.#applied = { version: directive.version, digest: verdict.value.digest }
-      this.#time.raiseFloor(fromRfc3339(directive.issued))
+      this.#learnTime(directive.issued)
     }
     this.#directive = directive
     return accept({ directive, unchanged: verdict.value.unchanged })
@@ -180,6 +226,7 @@ export class Trust {
   readonly #carrier: Carrier = {
     fetch: (need) => this.#fetch(need),
     store: ({ role, version, fileName, bytes }) => {
+      if (role === 'root') this.#beforeRoot(bytes)
       this.#store.store(fileName, bytes)
       this.#note(role, version)
     },
@@ -189,12 +236,29 @@ export class Trust {
     },
   }
 
+  /** As in TUF 5.3.11, before the new root is stored: a power cut in between repeats it, and forgets nothing. */
+  #beforeRoot(bytes: Uint8Array): void {
+    const parsed = parseStrict(bytes)
+    const next = documents.root.check(parsed.ok ? (parsed.value as { signed?: unknown }).signed : undefined)
+    if (next.ok && timekeepers.some((role) => hasLostKey(this.#client.root, next.value, role)))
+      this.#time.forgetProofs()
+  }
+
+  /** Never beyond the end of root: that is how far a key's word goes, and how far a stolen one sets us ahead. */
+  #learnTime(issued: string | undefined): void {
+    if (issued === undefined) return
+    this.#time.raiseFloor(Math.min(fromRfc3339(issued), fromRfc3339(this.#client.root.expires) - 1))
+  }
+
   /** MQTT first: the same bytes, already here. HTTP for what did not come, if there is HTTP. */
   async #fetch({ role, version, fileName, bytesMax }: Fetch): Promise<Uint8Array | null> {
     const heard = this.#inbox.get(role, version)
     if (heard) return heard
     // Every root is retained, so once the timestamp was heard, silence about the next root says that there is none.
     if (role === 'root' && this.#inbox.get('timestamp')) return null
+    const asked =
+      role === 'root' || version === undefined ? undefined : await this.#askMetadata?.(role, version)
+    if (asked) return asked
     if (this.#fetchMetadata) return this.#fetchMetadata(fileName, bytesMax)
     if (role === 'root') return null
     throw new Fault(
@@ -206,23 +270,4 @@ export class Trust {
   #note(role: string, version: number): void {
     if (Object.hasOwn(this.#versions, role)) this.#versions[role as keyof MetadataVersions] = version
   }
-}
-
-function versionIn(bytes: Uint8Array): number {
-  const parsed = parseStrict(bytes)
-  const version = parsed.ok ? (parsed.value as { signed?: { version?: unknown } }).signed?.version : 0
-  return typeof version === 'number' ? version : 0
-}
-
-function readDirective(bytes: Uint8Array): Directive | undefined {
-  const parsed = parseStrict(bytes)
-  const read = directiveDocument.check(parsed.ok ? (parsed.value as { signed?: unknown }).signed : undefined)
-  return read.ok ? read.value : undefined
-}
-
-function detailOf(bytes: Uint8Array): string {
-  const parsed = parseStrict(bytes)
-  if (!parsed.ok) return parsed.detail
-  const read = directiveDocument.check((parsed.value as { signed?: unknown }).signed)
-  return read.ok ? '' : read.detail
 }

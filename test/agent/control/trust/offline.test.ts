@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest'
+import { refused, Victim } from '../../../attacks/victim.ts'
+import { dateOf, dayMs, now } from '../../../support/tuf-repository.ts'
+
+/** What a device hears where there is nobody. */
+const silence = new Map<string, Uint8Array>()
+
+function nightly(): Victim {
+  const victim = new Victim()
+  const { repository } = victim
+  repository.root.expires = dateOf(now + 365 * dayMs)
+  repository.targets.get('targets')!.expires = dateOf(now + 365 * dayMs)
+  repository.timestamp.expires = dateOf(now + dayMs)
+  return victim
+}
+
+test('a device that restarts without a link still knows what it had verified', async () => {
+  const victim = nightly()
+  const goal = victim.lists('gauge', '1')
+  victim.repository.publishAll()
+  await victim.hears()
+  victim.restart()
+  await victim.hears(silence).catch(() => {})
+  expect(await victim.finds(goal)).toMatchObject({ trusted: true })
+  // It may have been listed since: that is for the hub to say, not for an old list.
+  expect(await victim.finds({ ...goal, version: '2' })).toMatchObject(refused('absent'))
+})
+
+test('without a link for longer than the timestamp holds, it installs what its publishers gave a grace, until that ends', async () => {
+  const victim = nightly()
+  const strict = victim.lists('gauge', '1')
+  const patient = victim.lists('gauge', '2')
+  const entry = victim.repository.targets.get('targets')!.targets['gauge/2/release.json']!
+  entry.custom = { ...entry.custom, maxStalenessMs: 7 * dayMs }
+  victim.repository.publishAll()
+  await victim.hears()
+  victim.wallMs = now + 3 * dayMs
+  victim.restart()
+  await victim.hears(silence).catch(() => {})
+  // That it waits for the link, and not that it failed.
+  expect(await victim.finds(strict)).toMatchObject(refused('absent'))
+  expect(await victim.finds(patient)).toMatchObject({ trusted: true })
+  // The hub is there and has stopped signing: the same.
+  await victim.hears()
+  expect(await victim.finds(strict)).toMatchObject(refused('expired'))
+  expect(await victim.finds(patient)).toMatchObject({ trusted: true })
+  victim.wallMs = now + 8 * dayMs
+  expect(await victim.finds(patient)).toMatchObject(refused('expired'))
+})
