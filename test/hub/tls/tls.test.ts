@@ -2,7 +2,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect as connectTcp } from 'node:net'
 import { join } from 'node:path'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
-import { fetchOver } from '@godwit/agent/control/link/tls'
+import { fetchOver, tlsMaterial } from '@godwit/agent/control/link/tls'
 import { loadConfig } from '@godwit/hub/config'
 import { parseJoinToken } from '@godwit/protocol/messages/enrolment'
 import { sealKeyRotation } from '@godwit/protocol/messages/key-rotation'
@@ -65,7 +65,7 @@ const ways = {
   mqtts: () => box!.hub.addresses.mqttUrl,
   wss: () => `${box!.hub.addresses.httpUrl.replace('https', 'wss')}/mqtt`,
 }
-const deviceFetch = (pair?: Pair) => fetchOver({ caFile: plant.caFile, ...pair }, fetch)
+const deviceFetch = (pair?: Pair) => fetchOver(() => tlsMaterial({ caFile: plant.caFile, ...pair }), fetch)
 
 /** The common name of the certificate that a new connection is shown. */
 async function shown(port: number): Promise<string> {
@@ -121,7 +121,7 @@ describe.skipIf(!hasOpenssl)('a hub with a certificate', () => {
     }
     await expect(fetch(`${box!.hub.addresses.httpUrl}/livez`)).rejects.toThrow()
     await expect(
-      fetchOver({ caFile: stranger.caFile }, fetch)(`${box!.hub.addresses.httpUrl}/livez`),
+      fetchOver(() => tlsMaterial({ caFile: stranger.caFile }), fetch)(`${box!.hub.addresses.httpUrl}/livez`),
     ).rejects.toThrow(/certificate|issuer/)
   })
 
