@@ -7,7 +7,13 @@ import type { Read } from '@godwit/protocol/schema'
 import type { ToRunner } from './messages.ts'
 import { type Outcome, refuse } from './outcome.ts'
 
-export type Parts = { golden: Golden; pipeline: Pipeline; profile: Profile | undefined }
+export type Parts = {
+  golden: Golden
+  pipeline: Pipeline
+  profile: Profile | undefined
+  /** Of the features graph, where the pipeline has one. */
+  featureGolden: Golden | undefined
+}
 
 /** The bundle's documents. Control has verified their bytes; whether they make sense is seen here. */
 export async function readParts(load: Extract<ToRunner, { type: 'load' }>): Promise<Outcome<Parts>> {
@@ -15,7 +21,16 @@ export async function readParts(load: Extract<ToRunner, { type: 'load' }>): Prom
   if (!vectors.ok) return vectors
   const line = await readDocument(load.directory, load.pipeline, (value) => pipeline.check(value))
   if (!line.ok) return line
-  const parts = { golden: vectors.value, pipeline: line.value, profile: undefined }
+  const { features } = line.value
+  const graph =
+    features && (await readDocument(load.directory, features.golden, (value) => golden.check(value)))
+  if (graph && !graph.ok) return graph
+  const parts = {
+    golden: vectors.value,
+    pipeline: line.value,
+    profile: undefined,
+    featureGolden: graph?.value,
+  }
   if (load.profile === undefined) return { ok: true, value: parts }
   const profile = await readDocument(load.directory, load.profile, readProfile)
   return profile.ok ? { ok: true, value: { ...parts, profile: profile.value } } : profile

@@ -36,8 +36,12 @@ export class DriftWatch {
   }
 
   /** A reading that the model answered, or should have: then `answer` is absent and its numbers count as missing. */
-  observe(values: Readonly<Record<string, number>>, answer: Tensors | undefined): DriftWindow | undefined {
-    const completed = this.#counters.observe(this.#monitors.read(values, answer))
+  observe(
+    values: Readonly<Record<string, number>>,
+    answer: Tensors | undefined,
+    made?: Tensors,
+  ): DriftWindow | undefined {
+    const completed = this.#counters.observe(this.#monitors.read(values, answer, made))
     this.#monitors.remember(values)
     return completed
   }

@@ -3,9 +3,10 @@ process.env['ORT_DISABLE_TELEMETRY'] = '1'
 
 import type { ResultCode } from '@godwit/protocol/result-code'
 import { systemClock } from './clock.ts'
+import { engines } from './engine.ts'
 import { Host, textOf } from './host.ts'
 import type { FromRunner, ToRunner } from './messages.ts'
-import { nativeRuntime, openNative } from './session/native.ts'
+import { preflight } from './preflight.ts'
 
 /** Told by an exit code as well, for the case that nobody hears the message. */
 const exitFailed = 70
@@ -42,17 +43,25 @@ process.on('SIGTERM', () => {})
 process.on('SIGINT', () => {})
 process.on('disconnect', () => process.exit(0))
 
+/** A word each, never anything of a release: ONNX Runtime has been seen to die of a long command line. */
+const engine = engines[process.argv.includes('--wasm') ? 'wasm' : 'native']
+
 const host = new Host({
   send,
-  open: openNative,
+  open: engine.open,
   clock: systemClock,
   rssBytes: () => process.memoryUsage.rss(),
+  cpuMicros: () => {
+    const { user, system } = process.cpuUsage()
+    return user + system
+  },
   stopped: () => exitWhenSent(0),
 })
 
 try {
-  const runtime = nativeRuntime()
-  process.on('message', (message) => host.take(message as ToRunner))
+  const runtime = engine.runtime()
+  if (process.argv.includes('--preflight')) await preflight(engine.open)
+  process.on('message', (message, handle) => host.take(message as ToRunner, handle))
   send({ type: 'started', pid: process.pid, runtime })
 } catch (error) {
   die('unsupported_arch', error)

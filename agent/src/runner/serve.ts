@@ -1,8 +1,12 @@
 import type { DurationMs } from '@godwit/protocol/units'
+import { type QueueLimits, Turns } from './api/turns.ts'
 import type { Checkpoint, FromRunner } from './messages.ts'
 import { type PathParts, ReadingPath } from './reading-path.ts'
+import type { Tensors } from './session/session.ts'
 import type { Source } from './sources/source.ts'
 import { WindowTally } from './window-tally.ts'
+
+export type Inferred = { answer: Tensors; queueMs: number; computeMs: number }
 
 /** Windows that control may have outstanding before the source pauses: a full disk there must not fill memory here. */
 export const unstoredMax = 8
@@ -11,6 +15,8 @@ export type ServingParts = Omit<PathParts, 'tally'> & {
   source: Source
   windowMs: DurationMs
   send: (message: FromRunner) => void
+  /** Between the source and the requests of the local API; absent: nobody requests. */
+  turns?: Turns
 }
 
 /**
@@ -21,6 +27,7 @@ export class Serving {
   readonly #parts: ServingParts
   readonly #tally: WindowTally
   readonly #path: ReadingPath
+  readonly #turns: Turns
   #windowMs: DurationMs
   #windowSinceMs = 0
   #cursor: unknown
@@ -42,6 +49,7 @@ export class Serving {
     this.#windowMs = parts.windowMs
     this.#tally = new WindowTally(parts.clock.now())
     this.#path = new ReadingPath({ ...parts, tally: this.#tally })
+    this.#turns = parts.turns ?? new Turns(parts.clock)
     this.#cursor = parts.checkpoint?.source ?? null
   }
 
@@ -57,6 +65,28 @@ export class Serving {
       return this.#parts.source.close()
     })
     return this.#loop
+  }
+
+  /** One request of the local inference API, when it is its turn. @throws NoTurn, or what the runtime throws */
+  async infer(feeds: Tensors, outputs: readonly string[], limits: QueueLimits): Promise<Inferred> {
+    const { clock } = this.#parts
+    const cameMs = clock.monotonicMs()
+    await this.#turns.takeForRequest(limits)
+    const beganMs = clock.monotonicMs()
+    try {
+      const answer = await this.#path.answer(feeds, outputs)
+      return { answer, queueMs: beganMs - cameMs, computeMs: clock.monotonicMs() - beganMs }
+    } finally {
+      this.#turns.done()
+      if (this.#path.isFull) this.#interrupt.abort()
+    }
+  }
+
+  /** What was answered after `finish`, in a window of its own: no place in the source belongs to it. */
+  closeLate(): void {
+    if (this.#tally.readings === 0) return
+    const { record, events } = this.#tally.close(this.#parts.serves, this.#parts.clock.now())
+    this.#parts.send({ type: 'window', window: ++this.#closed, record, events })
   }
 
   /** Control has taken over this window and all before it. */
@@ -77,7 +107,10 @@ export class Serving {
   finish(): Promise<Checkpoint> {
     this.#isFinishing = true
     this.#interrupt.abort()
-    this.#finished ??= this.#loop.then(() => this.#closeWindow())
+    this.#finished ??= this.#loop.then(() => {
+      this.#path.handedOver()
+      return this.#closeWindow()
+    })
     return this.#finished
   }
 
@@ -102,7 +135,13 @@ export class Serving {
       while (!signal.aborted) {
         const next = await source.next(signal)
         if (!next) return this.#sourceEnded()
-        const doneMs = await this.#path.take(next.reading)
+        if (!this.#turns.takeIfFree()) await this.#turns.take()
+        let doneMs: number
+        try {
+          doneMs = await this.#path.take(next.reading)
+        } finally {
+          this.#turns.done()
+        }
         this.#cursor = next.cursor
         if (doneMs >= this.#windowEndsMs || this.#path.isFull) return
       }
@@ -145,10 +184,11 @@ export class Serving {
   }
 
   #closeWindow(): Checkpoint {
-    const { clock, send, serves } = this.#parts
+    const { clock, send, serves, source } = this.#parts
     this.#inferencesBefore += this.#tally.inferences
-    const { record, events } = this.#tally.close(serves, clock.now())
-    const checkpoint = { source: this.#cursor, ...this.#path.snapshot() }
+    const { record, events } = this.#tally.close(serves, clock.now(), source.dropped?.())
+    const place = source.position ? source.position() : this.#cursor
+    const checkpoint = { source: place, ...this.#path.snapshot() }
     send({ type: 'window', window: ++this.#closed, record, events, checkpoint })
     return checkpoint
   }

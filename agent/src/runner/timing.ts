@@ -6,17 +6,48 @@ const warmUps = 3
 /** Of one round; keeps the test of a slow model short. */
 const roundMsMax = 400
 
+/** Of one inference, in microseconds. `cpuMicros` counts all threads. */
+export type Times = { p50Micros: number; p95Micros: number; cpuMicros: number }
+
+/** Where times come from: the wall in milliseconds, this process's CPU in microseconds. Both only ever rise. */
+export type Stopwatch = { monotonicMs: () => number; cpuMicros: () => number }
+
 /**
- * The 95th percentile in microseconds of a steady model: the median over rounds, after a warm-up in which memory is
- * first touched and weights are packed.
+ * Percentiles of a steady model: the medians over rounds, after a warm-up in which memory is first touched and weights
+ * are packed.
  */
-export async function p95MicrosOf(run: () => Promise<unknown>, monotonicMs: () => number): Promise<number> {
+export async function timesOf(run: () => Promise<unknown>, watch: Stopwatch): Promise<Times> {
   for (let i = 0; i < warmUps; i++) await run()
-  const percentiles: number[] = []
-  for (let round = 0; round < rounds; round++) {
-    percentiles.push(quantile(await timedRound(run, monotonicMs), 0.95))
+  const timed: number[][] = []
+  const cpuBefore = watch.cpuMicros()
+  for (let round = 0; round < rounds; round++) timed.push(await timedRound(run, watch.monotonicMs))
+  const cpuMicros = watch.cpuMicros() - cpuBefore
+  const typical = (share: number) =>
+    Math.round(
+      quantile(
+        timed.map((durations) => quantile(durations, share)),
+        0.5,
+      ) * 1000,
+    )
+  return {
+    p50Micros: typical(0.5),
+    p95Micros: typical(0.95),
+    cpuMicros: Math.round(cpuMicros / timed.reduce((count, { length }) => count + length, 0)),
   }
-  return Math.round(quantile(percentiles, 0.5) * 1000)
+}
+
+/** Runs as often as goes into that time, so that a meter has something to see. */
+export async function runFor(
+  run: () => Promise<unknown>,
+  durationMs: number,
+  monotonicMs: () => number,
+): Promise<{ count: number; elapsedMs: number }> {
+  const startMs = monotonicMs()
+  for (let count = 1; ; count++) {
+    await run()
+    const elapsedMs = monotonicMs() - startMs
+    if (elapsedMs >= durationMs) return { count, elapsedMs }
+  }
 }
 
 async function timedRound(run: () => Promise<unknown>, monotonicMs: () => number): Promise<number[]> {

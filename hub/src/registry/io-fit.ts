@@ -6,7 +6,7 @@ export function misfitsOfVariant(info: OnnxInfo, release: Pick<Release, 'io' | '
   return [
     ...misfitsOfSide('input', info.inputs, release.io.inputs),
     ...misfitsOfSide('output', info.outputs, release.io.outputs),
-    ...misfitsOfOpset(info, release.requires),
+    ...misfitsOfRequirements(info, release.requires),
   ]
 }
 
@@ -43,7 +43,7 @@ function isSameShape(have: TensorInfo['shape'], want: TensorInfo['shape']): bool
 }
 
 /** A device decides by `requires` whether it can load the file, so it must not promise less than the file needs. */
-function misfitsOfOpset(info: OnnxInfo, requires: Release['requires']): string[] {
+export function misfitsOfRequirements(info: OnnxInfo, requires: Release['requires']): string[] {
   const misfits: string[] = []
   for (const [domain, version] of Object.entries(info.opset)) {
     const said = Object.hasOwn(requires.opset, domain) ? requires.opset[domain]! : undefined

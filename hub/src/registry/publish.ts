@@ -8,6 +8,7 @@ import { type BundleFile, mistakesOf, type Release, release } from '@godwit/prot
 import type { Read } from '@godwit/protocol/schema'
 import { parseStrict } from '@godwit/protocol/trust/canonical'
 import type { Blobs } from '../blobs/blobs.ts'
+import { misfitsOfFeatureFiles } from './features-fit.ts'
 import { misfitsOfGolden, misfitsOfPipeline } from './golden-fit.ts'
 import { misfitsOfVariant } from './io-fit.ts'
 import { inspectOnnx } from './onnx-file.ts'
@@ -59,6 +60,10 @@ export async function mistakesOfBundle(
       (value) => pipeline.check(value),
       misfitsOfPipeline,
     )),
+    ...(await misfitsOfFeatureFiles(document, blobs, { partBytesMax, ...limits })).map((detail) => ({
+      pointer: '#/pipeline',
+      detail: `${document.pipeline}: ${detail}`,
+    })),
     ...(await mistakesOfPart(document, 'profile', blobs, readProfile, () => [])),
     ...(await mistakesOfVariants(document, blobs, limits)),
   ]

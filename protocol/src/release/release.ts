@@ -56,7 +56,7 @@ export type TensorInfo = Static<typeof TensorInfo>
 export const Variant = Type.Object({
   name: Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }),
   file: BundlePath,
-  /** In order of preference; the agent takes the first that it has. */
+  /** Those it was made for. Which of them a device tries, and in which order, is the device's policy (SPEC 6.8). */
   executionProviders: Type.Array(Type.String({ maxLength: 32 }), { minItems: 1, maxItems: 8 }),
   precision: Type.String({ maxLength: 32 }),
 })
@@ -92,7 +92,8 @@ export const Release = Type.Object({
   promises: Type.Object({
     p95Micros: Type.Optional(Count),
     memoryBytes: Type.Optional(Count),
-    millijoulesPerInference: Type.Optional(Type.Number({ minimum: 0 })),
+    /** Of one inference, above what the device draws at rest. */
+    energyMillijoules: Type.Optional(Type.Number({ minimum: 0 })),
   }),
   provenance: Type.Optional(
     Type.Object({

@@ -21,9 +21,15 @@ export class Child {
   readonly #listeners = new Set<() => void>()
   #hasExited = false
 
-  constructor(env: Record<string, string | undefined> = {}) {
+  /** @param stdin a pipe that it finds as its standard input */
+  constructor(env: Record<string, string | undefined> = {}, stdin?: number) {
     const { PATH, HOME } = process.env
-    this.process = fork(script, [], { env: { PATH, HOME, ...env }, serialization: 'advanced', execArgv: [] })
+    this.process = fork(script, [], {
+      env: { PATH, HOME, ...env },
+      serialization: 'advanced',
+      execArgv: [],
+      ...(stdin !== undefined && { stdio: [stdin, 'inherit', 'inherit', 'ipc'] as const }),
+    })
     children.add(this.process)
     this.process.on('message', (message) => {
       this.heard.push(message as FromRunner)

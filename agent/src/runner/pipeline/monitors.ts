@@ -21,11 +21,13 @@ export class Monitors {
     this.#previous = new Float64Array(this.#stepped.length).fill(Number.NaN)
   }
 
-  read(fields: Readonly<Record<string, number>>, answer: Tensors | undefined): Float64Array {
+  /** @param made what the features graph answered, if there is one and it did */
+  read(fields: Readonly<Record<string, number>>, answer: Tensors | undefined, made?: Tensors): Float64Array {
     for (let m = 0; m < this.#monitors.length; m++) {
       const { of, transform } = this.#monitors[m]!
       let value: number
-      if ('output' in of) value = answer ? firstOf(answer, of.output) : Number.NaN
+      if ('output' in of) value = elementOf(answer, of.output, 0)
+      else if ('feature' in of) value = elementOf(made, of.feature, of.index ?? 0)
       else if ('field' in of) value = fields[of.field] ?? Number.NaN
       else value = this.#increment(fields, of.incrementOf)
       this.values[m] = transform === undefined || transform === 'none' ? value : transformed(value, transform)
@@ -69,7 +71,7 @@ export function fieldsUsedBy(pipeline: Pipeline): string[] {
   return [...new Set([...pipeline.fields, ...monitored])]
 }
 
-function firstOf(answer: Tensors, output: string): number {
-  const first = answer[output]?.data[0]
-  return first === undefined ? Number.NaN : Number(first)
+function elementOf(tensors: Tensors | undefined, name: string, index: number): number {
+  const element = tensors?.[name]?.data[index]
+  return element === undefined ? Number.NaN : Number(element)
 }

@@ -30,3 +30,8 @@ function libraryOf(provider: string, platform: NodeJS.Platform): string {
 export function providersToTry(asked: readonly string[], usable: readonly string[]): string[] {
   return [...new Set(asked)].filter((name) => usable.includes(name))
 }
+
+/** Whether any node ran where it was asked to; a fused graph counts as one. */
+export function isPlacedOn(nodes: Readonly<Record<string, number>>, provider: string): boolean {
+  return (nodes[provider] ?? 0) > 0
+}

@@ -1,4 +1,4 @@
-import type { Pipeline } from '@godwit/protocol/release/pipeline'
+import { featuresFetched, type Pipeline } from '@godwit/protocol/release/pipeline'
 import type { Release, TensorInfo } from '@godwit/protocol/release/release'
 import type { Session } from './session.ts'
 
@@ -13,31 +13,56 @@ export function signatureMisfits(promised: Release['io'], model: Io): string[] {
 }
 
 /**
- * The shape of the tensor that a pipeline feeds (SPEC 4.6). A model that looks at one reading at a time may do without
- * the axis of readings: the bytes are the same.
+ * The shape of the tensor of readings (SPEC 4.6). A model, or a features graph, that looks at one reading at a time may
+ * do without the axis of readings: the bytes are the same.
  *
- * @param inputs what the release promises the model to take
+ * @param inputs what takes the readings: the features graph's, or what the release promises the model to take
  */
-export function feedShape({ input, window, fields }: Pipeline, inputs: readonly TensorInfo[]): number[] {
-  const rank = inputs.find(({ name }) => name === input)?.shape.length
+export function feedShape(
+  { input, features, window, fields }: Pipeline,
+  inputs: readonly TensorInfo[],
+): number[] {
+  const taker = features ? features.input : input
+  const rank = inputs.find(({ name }) => name === taker)?.shape.length
   return window === 1 && rank === 2 ? [1, fields.length] : [1, window, fields.length]
 }
 
-/** Why a pipeline cannot drive a model; empty when it can. It feeds one float32 tensor. */
-export function pipelineMisfits(pipeline: Pipeline, promised: Release['io'], model: Io): string[] {
-  const shape = feedShape(pipeline, promised.inputs)
-  const fed: TensorInfo = { name: pipeline.input, dtype: 'float32', shape }
+/** Why a pipeline cannot drive a model; empty when it can. It feeds one tensor, of readings or of features. */
+export function pipelineMisfits(
+  pipeline: Pipeline,
+  promised: Release['io'],
+  model: Io,
+  graph?: Io,
+): string[] {
+  const readings = (name: string, taker: readonly TensorInfo[]): TensorInfo => {
+    return { name, dtype: 'float32', shape: feedShape(pipeline, taker) }
+  }
+  const { features } = pipeline
+  const made = graph?.outputs.find(({ name }) => name === features?.output)
+  const graphMisfits =
+    features && graph ? misfitsOfGraph(pipeline, readings(features.input, graph.inputs), graph) : []
+  const fed = features ? made && { ...made, name: pipeline.input } : readings(pipeline.input, promised.inputs)
   const fetched = [...pipeline.outputs]
   const wanted = pipeline.monitor.flatMap(({ of }) => ('output' in of ? [of.output] : []))
   if (pipeline.decision) wanted.push(pipeline.decision.output)
   return [
-    ...misfits('pipeline: input', [fed], model.inputs),
+    ...graphMisfits,
+    ...(fed ? misfits('pipeline: input', [fed], model.inputs) : []),
     ...fetched
       .filter((name) => !has(model.outputs, name))
       .map((name) => `pipeline: the model has no output ${name}`),
     ...wanted
       .filter((name) => !fetched.includes(name))
       .map((name) => `pipeline: output ${name} is not fetched`),
+  ]
+}
+
+function misfitsOfGraph(pipeline: Pipeline, readings: TensorInfo, graph: Io): string[] {
+  return [
+    ...misfits('features: input', [readings], graph.inputs),
+    ...featuresFetched(pipeline)
+      .filter((name) => !has(graph.outputs, name))
+      .map((name) => `features: the graph has no output ${name}`),
   ]
 }
 

@@ -61,12 +61,12 @@ function emptyColumns(fields: readonly string[], length: number): Map<string, Fl
 }
 
 /** An empty cell is a missing value; `Number('')` would make it a zero. */
-function numberOf(cell: string | undefined): number {
+export function numberOf(cell: string | undefined): number {
   return cell === undefined || cell === '' ? Number.NaN : Number(cell)
 }
 
 /** Commas separate; a cell in double quotes may hold commas and doubled quotes, but no line break. */
-function cellsOf(line: string): string[] {
+export function cellsOf(line: string): string[] {
   if (!line.includes('"')) return line.split(',').map((cell) => cell.trim())
   const cells = line.matchAll(/(?:^|,)\s*(?:"((?:[^"]|"")*)"|([^",]*))\s*(?=,|$)/g)
   return Array.from(cells, ([, quoted, plain]) => (quoted?.replaceAll('""', '"') ?? plain ?? '').trim())

@@ -99,7 +99,13 @@ describe.skipIf(!existsSync(data))('published models (skipped without ../shared/
     const session = await opened(path)
     const golden: Golden = { format: 'godwit-golden/1', atol: 1e-4, rtol: 1e-4, minAgree: 1, cases }
     const loadedDigest = await digestOf(join(data, path))
-    const about = { promises: {}, proofNonce: 'n', loadedDigest, clock: new ManualClock(), rssBytes: () => 0 }
+    const about = {
+      cpuMicros: () => 0,
+      proofNonce: 'n',
+      loadedDigest,
+      clock: new ManualClock(),
+      rssBytes: () => 0,
+    }
     const result = await selfTest({ session, golden, ...about })
     await session.release()
     return result

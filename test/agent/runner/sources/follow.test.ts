@@ -1,6 +1,6 @@
 import { appendFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openJsonl } from '@godwit/agent/runner/sources/jsonl'
+import { openFollowed } from '@godwit/agent/runner/sources/follow'
 import type { Source } from '@godwit/agent/runner/sources/source'
 import { afterEach, expect, test } from 'vitest'
 import { temporaryFolder } from '../bundle-on-disk.ts'
@@ -15,7 +15,7 @@ afterEach(async () => {
 
 async function follow(path: string, cursor?: unknown) {
   const clock = new ManualClock()
-  const source = await openJsonl({ kind: 'jsonl', path }, ['t'], cursor, clock)
+  const source = await openFollowed({ kind: 'jsonl', path }, ['t'], cursor, clock)
   opened.push(source)
   return { clock, source, take: () => taken(source, clock) }
 }
@@ -111,7 +111,8 @@ test('a line that is no object is a reading without values, not a reading less',
   const path = fresh('oops\n[1]\n{"t":"warm"}\n\n{"t":4,"at":"2026-01-01T00:00:00Z"}\n')
   const { take } = await follow(path)
   const values = [await take(), await take(), await take(), await take()]
-  expect(values.map(({ t }) => t)).toEqual([Number.NaN, Number.NaN, Number.NaN, 4])
+  expect(values.map(({ t }) => t)).toEqual([undefined, undefined, Number.NaN, 4])
+  expect(values.map(({ reading }) => reading.flaw !== undefined)).toEqual([true, true, false, false])
   expect(values[3]!.reading.at).toBe(Date.UTC(2026, 0, 1))
 })
 
@@ -125,4 +126,44 @@ test('an interrupted wait loses no line', async () => {
   await expect(pending).rejects.toMatchObject({ name: 'AbortError' })
   appendFileSync(path, '{"t":2}\n')
   expect((await take()).t).toBe(2)
+})
+
+async function followCsv(path: string, cursor?: unknown) {
+  const clock = new ManualClock()
+  const source = await openFollowed({ kind: 'csv', path }, ['t', 'h'], cursor, clock)
+  opened.push(source)
+  return { clock, source, take: () => taken(source, clock) }
+}
+
+test('a growing CSV file is read by the names in its first line, whatever else it holds', async () => {
+  const path = join(temporaryFolder(), 'readings.csv')
+  writeFileSync(path, 'at,h,note,t\n2026-01-01T00:00:00Z,40,"a, b",1\n5000,41,,2\n,42,,\n')
+  const { take } = await followCsv(path)
+  const readings = [await take(), await take(), await take()].map(({ reading }) => reading)
+  expect(readings.map(({ values }) => values)).toEqual([
+    { t: 1, h: 40 },
+    { t: 2, h: 41 },
+    { t: Number.NaN, h: 42 },
+  ])
+  expect(readings.map(({ at }) => at).slice(0, 2)).toEqual([Date.UTC(2026, 0, 1), 5_000])
+})
+
+test('a CSV file that is followed on knows its columns still, and a rotated one its own', async () => {
+  const path = join(temporaryFolder(), 'readings.csv')
+  writeFileSync(path, 't,h\n1,2\n3,4\n')
+  const first = await (await followCsv(path)).take()
+  const next = await followCsv(path, first.cursor)
+  expect((await next.take()).reading.values).toEqual({ t: 3, h: 4 })
+  renameSync(path, `${path}.1`)
+  writeFileSync(path, 'h,t\n5,6\n')
+  expect((await next.take()).reading.values).toEqual({ t: 6, h: 5 })
+})
+
+test('a CSV line that does not fit its header is an error with a reason', async () => {
+  const path = join(temporaryFolder(), 'readings.csv')
+  writeFileSync(path, 't,h\n1\n')
+  expect((await (await followCsv(path)).take()).reading.flaw).toBe('1 cells, the header has 2')
+  const other = join(temporaryFolder(), 'other.csv')
+  writeFileSync(other, 't\n1\n')
+  expect((await (await followCsv(other)).take()).reading.flaw).toBe('the header has no column h')
 })

@@ -1,8 +1,8 @@
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { Fault } from '@godwit/protocol/fault'
-import { fromRfc3339 } from '@godwit/protocol/units'
 import { type Clock, sleep } from '../clock.ts'
+import { type Format, formatOf } from './line-format.ts'
 import type { Reading, Source, SourceConfig } from './source.ts'
 
 /** Which file, and the byte after the last line that was read. */
@@ -14,21 +14,21 @@ const chunkBytes = 65_536
 const lineBytesMax = 1 << 20
 
 /**
- * Follows a growing file of JSON objects, as `tail -F` does: a rotated file is read to its end before the new one
- * is begun, a truncated one is begun again, a last line without its line feed waits for the rest.
+ * Follows a growing file, as `tail -F` does: a rotated file is read to its end before the new one is begun, a
+ * truncated one is begun again, a last line without its line feed waits for the rest.
  */
-export async function openJsonl(
-  config: Extract<SourceConfig, { kind: 'jsonl' }>,
+export async function openFollowed(
+  config: Extract<SourceConfig, { kind: 'jsonl' | 'csv' }>,
   fields: readonly string[],
   cursor: unknown,
   clock: Clock,
 ): Promise<Source> {
-  return new JsonlSource(config.path, fields, placeOf(cursor), clock)
+  return new FollowedFile(config.path, formatOf(config.kind, fields), placeOf(cursor), clock)
 }
 
-class JsonlSource implements Source {
+class FollowedFile implements Source {
   readonly #path: string
-  readonly #fields: readonly string[]
+  readonly #format: Format
   readonly #clock: Clock
   #place: Place | undefined
   #file: FileHandle | undefined
@@ -37,9 +37,9 @@ class JsonlSource implements Source {
   /** The next line begins something new. A file renamed away and read to its end is continued by its successor. */
   #isReplaced = false
 
-  constructor(path: string, fields: readonly string[], place: Place | undefined, clock: Clock) {
+  constructor(path: string, format: Format, place: Place | undefined, clock: Clock) {
     this.#path = path
-    this.#fields = fields
+    this.#format = format
     this.#place = place
     this.#clock = clock
   }
@@ -69,8 +69,12 @@ class JsonlSource implements Source {
     const { inode, offset } = this.#place
     this.#ahead = this.#ahead.subarray(length)
     this.#place = { inode, offset: offset + length }
+    if (this.#format.isHeader && offset === 0) {
+      this.#format.header(text)
+      return this.#takeLine()
+    }
     if (text === '') return this.#takeLine()
-    const reading = readingOf(text, this.#fields, `${inode}:${offset}`, this.#clock)
+    const reading: Reading = { ...this.#format.read(text, this.#clock.now()), position: `${inode}:${offset}` }
     if (this.#isReplaced) reading.isFirst = true
     this.#isReplaced = false
     return { reading, cursor: this.#place }
@@ -99,7 +103,10 @@ class JsonlSource implements Source {
     const file = (await this.#openRotated()) ?? (await openIfThere(this.#path))
     if (!file) return undefined
     const { ino } = await file.stat()
-    if (this.#place?.inode === ino) return file
+    if (this.#place?.inode === ino) {
+      if (this.#format.isHeader && this.#place.offset > 0) this.#format.header(await firstLineOf(file))
+      return file
+    }
     // The file of the cursor is nowhere any more: nobody knows how it ended.
     if (this.#place) this.#isReplaced = true
     this.#place = { inode: ino, offset: 0 }
@@ -144,30 +151,11 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
   }
 }
 
-/** A line that is no object gives a reading without values: counted as an error, never passed over. */
-function readingOf(text: string, fields: readonly string[], position: string, clock: Clock): Reading {
-  const row = objectOf(text)
-  const values: Record<string, number> = {}
-  for (const field of fields) {
-    const value = Object.hasOwn(row, field) ? row[field] : undefined
-    values[field] = typeof value === 'number' ? value : Number.NaN
-  }
-  return { at: timeOf(row['at']) ?? clock.now(), position, values }
-}
-
-function objectOf(text: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
-  } catch {
-    return {}
-  }
-}
-
-/** Milliseconds since 1970, or RFC 3339. */
-function timeOf(value: unknown): number | undefined {
-  const at = typeof value === 'string' ? fromRfc3339(value) : value
-  return typeof at === 'number' && Number.isSafeInteger(at) && at >= 0 ? at : undefined
+/** What was read past once tells what the columns mean. */
+async function firstLineOf(file: FileHandle): Promise<string> {
+  const { bytesRead, buffer } = await file.read(Buffer.alloc(chunkBytes), 0, chunkBytes, 0)
+  const text = buffer.toString('utf8', 0, bytesRead)
+  return text.slice(0, text.indexOf('\n')).trim()
 }
 
 function placeOf(cursor: unknown): Place | undefined {
