@@ -1,14 +1,16 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '@godwit/agent/runner/clock'
 import { Serving } from '@godwit/agent/runner/serve'
 import { openNative } from '@godwit/agent/runner/session/native'
 import type { Session } from '@godwit/agent/runner/session/session'
+import { openWasm } from '@godwit/agent/runner/session/wasm'
 import type { Reading, Source } from '@godwit/agent/runner/sources/source'
 import { buildProfile } from '@godwit/protocol/drift/build-profile'
 import type { Pipeline } from '@godwit/protocol/release/pipeline'
 import { OnnxGraph } from '@godwit/sample-sensor-fleet/onnx-writer'
+import { cpuAt10Hz } from './cpu-at-10hz.ts'
 import type { Figure } from './main.ts'
 
 const fields = ['temperature', 'humidity']
@@ -36,11 +38,22 @@ export type InferenceFigures = {
   extraMicrosTiny: number
   /** Medians that the two come from, microseconds. */
   micros: { bare1ms: number; served1ms: number; bareTiny: number; servedTiny: number }
+  /** The same model of about 1 ms in WebAssembly, over native. */
+  wasmRatio1ms: number
+  /** CPU time of a process per inference, microseconds. */
+  cpu10hz: { served: number; bare: number }
 }
 
 export async function benchInference(): Promise<Record<string, Figure>> {
-  const { overheadRatio1ms, extraMicrosTiny, micros } = await measureInference()
+  const { overheadRatio1ms, extraMicrosTiny, micros, wasmRatio1ms, cpu10hz } = await measureInference()
   return {
+    'inference.cpuRatio.10hz': { value: cpu10hz.served / cpu10hz.bare, unit: 'x', baseline: 1 },
+    'inference.cpuMicros.10hz': { value: cpu10hz.served, unit: 'µs', baseline: cpu10hz.bare },
+    'inference.wasmRatio.1ms': {
+      value: wasmRatio1ms,
+      unit: 'x',
+      baseline: 'wasm over native, one thread each',
+    },
     'inference.overheadRatio.1ms': { value: overheadRatio1ms, unit: 'x', baseline: 1.05 },
     'inference.extraMicros.tiny': { value: extraMicrosTiny, unit: 'µs', baseline: micros.bareTiny },
   }
@@ -54,7 +67,12 @@ export async function measureInference(): Promise<InferenceFigures> {
     const tiny = await compare(await opened(folder, 'tiny', stack(0, 8)), 200, 400)
     const model = await modelOfMicros(folder, 1_000)
     const slow = await compare(model, 8, 400)
+    const path = join(folder, 'slow.onnx')
+    const wasm = await opened(folder, 'slow', undefined, openWasm)
+    const wasmRatio1ms = (await microsOf(wasm)) / (await microsOf(await opened(folder, 'slow')))
     return {
+      wasmRatio1ms,
+      cpu10hz: await cpuAt10Hz(folder, readFileSync(path), { pipeline, inputs, outputs }),
       overheadRatio1ms: slow.ratio,
       extraMicrosTiny: tiny.extra,
       micros: { bare1ms: slow.bare, served1ms: slow.served, bareTiny: tiny.bare, servedTiny: tiny.served },
@@ -181,10 +199,10 @@ async function microsOf(session: Session): Promise<number> {
   return median(runs.slice(50))
 }
 
-async function opened(folder: string, name: string, model: Uint8Array): Promise<Session> {
+async function opened(folder: string, name: string, model?: Uint8Array, open = openNative): Promise<Session> {
   const path = join(folder, `${name}.onnx`)
-  writeFileSync(path, model)
-  const session = await openNative(path, ['cpu'], 1)
+  if (model) writeFileSync(path, model)
+  const session = await open(path, ['cpu'], 1)
   if (!session.ok) throw new Error(session.detail)
   return session.value
 }

@@ -1,7 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { benchDownload } from './download.ts'
 import { benchFootprint } from './footprint.ts'
 import { benchInference } from './inference.ts'
+import { benchSwap } from './swap.ts'
 import { benchTrust } from './trust.ts'
 
 /** One figure: what was measured, and what it is to be read against. */
@@ -10,8 +12,10 @@ export type Bench = () => Promise<Record<string, Figure>> | Record<string, Figur
 
 const benches: Record<string, Bench> = {
   inference: benchInference,
+  swap: benchSwap,
   footprint: benchFootprint,
   trust: benchTrust,
+  download: benchDownload,
 }
 
 const { values, positionals } = parseArgs({

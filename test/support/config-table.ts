@@ -6,6 +6,7 @@ type Schema = {
   allOf?: Schema[]
   properties?: Record<string, Schema>
   patternProperties?: Record<string, Schema>
+  additionalProperties?: boolean | Schema
   required?: string[]
 }
 
@@ -20,7 +21,10 @@ function rowsOf(schema: Schema, path: string, isRequired: boolean): [string, str
     rowsOf(child, path ? `${path}.${key}` : key, schema.required?.includes(key) ?? false),
   )
   if (inner.length > 0) return inner
-  const [named] = Object.values(schema.patternProperties ?? {})
+  const { additionalProperties: others } = schema
+  // Of a map whose values are plain, one row says it all.
+  const isMapOfObjects = typeof others === 'object' && others.properties !== undefined
+  const named = isMapOfObjects ? others : Object.values(schema.patternProperties ?? {})[0]
   if (named) return rowsOf(named, `${path}.NAME`, true)
   return [[path, defaultOf(schema, isRequired), descriptionOf(schema)]]
 }

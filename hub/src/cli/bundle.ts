@@ -38,7 +38,7 @@ const Manifest = Type.Object(
       Type.Object({
         p95Micros: Type.Optional(Type.Integer({ minimum: 1 })),
         memoryBytes: Type.Optional(Type.Integer({ minimum: 1 })),
-        millijoulesPerInference: Type.Optional(Type.Number({ minimum: 0 })),
+        energyMillijoules: Type.Optional(Type.Number({ minimum: 0 })),
       }),
     ),
     requires: Type.Optional(
@@ -96,8 +96,13 @@ export async function packBundle(
     }
   }
   const vectors = readDocument(directory, 'golden.json', golden)
-  readDocument(directory, 'pipeline.json', pipeline)
-  const variants = variantsOf(manifest, paths, directory)
+  const { features } = readDocument(directory, 'pipeline.json', pipeline)
+  // A graph of features is no model, whatever it is called.
+  const variants = variantsOf(
+    manifest,
+    paths.filter((path) => path !== features?.file),
+    directory,
+  )
   const described = await Promise.all(
     paths.map(async (path) => [path, await describe(join(directory, path))] as const),
   )

@@ -97,7 +97,7 @@ function hashed(name: string, expected: string): Transform {
 }
 
 /** Every root from the first on, and the current timestamp with all that it leads to. */
-async function fetchMetadata(hub: HubClient, directory: string): Promise<void> {
+export async function fetchMetadata(hub: HubClient, directory: string): Promise<void> {
   await mkdir(directory)
   const keep = (fileName: string, bytes: Uint8Array) => writeFile(join(directory, fileName), bytes)
   for (let version = 1; version <= rootRotationsMax; version++) {

@@ -3,6 +3,7 @@ import { Fault } from '@godwit/protocol/fault'
 import { Command, CommanderError } from 'commander'
 import { type Noun, type Runner, type Streams, shellOf } from './command.ts'
 import { auditNoun } from './commands/audit.ts'
+import { bundleNoun } from './commands/bundle.ts'
 import { contextNoun } from './commands/context.ts'
 import { deviceNoun } from './commands/device.ts'
 import { hubNoun } from './commands/hub.ts'
@@ -29,6 +30,7 @@ const nouns: Noun[] = [
   userNoun,
   modelNoun,
   versionNoun,
+  bundleNoun,
   deviceNoun,
   rolloutNoun,
   telemetryNouns,

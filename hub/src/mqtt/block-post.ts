@@ -2,11 +2,14 @@ import { blocksPerRequestMax } from '@godwit/protocol/limits'
 import type { BlockRefusal, BlockRequest } from '@godwit/protocol/messages/blocks'
 import { blockRange } from '@godwit/protocol/release/blocks'
 import type { ByteRange } from '../blobs/blobs.ts'
+import { BlockEcho } from './block-echo.ts'
 import type { BlockIndex } from './block-index.ts'
 
 export const blockPostDefaults = {
   /** How long a block waits for others to ask for it too. A tenth of a mobile round trip; a canary notices nothing. */
   coalesceMs: 20,
+  /** Doubled with each copy of the same block in short time: devices that come late are collected, not served one by one. */
+  coalesceMsMax: 2_000,
   /** Blocks read and under way at once: eight of 64 KiB fill any link that MQTT is the right way for. */
   concurrentMax: 8,
   /** A subscriber that stands still must not hold a place for longer than this. */
@@ -19,7 +22,7 @@ export const blockPostDefaults = {
   waitingMax: 4_096,
 }
 
-type Waiting = { sha256: string; blob: string; range: ByteRange; askers: Set<string> }
+type Waiting = { sha256: string; blob: string; range: ByteRange; askers: Set<string>; dueMs: number }
 type Needs = {
   index(): Promise<BlockIndex>
   read(blob: string, range: ByteRange): Promise<Uint8Array | undefined>
@@ -36,6 +39,7 @@ export class BlockPost {
   readonly #needs: Needs
   readonly #options: typeof blockPostDefaults
   readonly #waiting = new Map<string, Waiting>()
+  readonly #echo = new BlockEcho()
   readonly #perDevice = new Map<string, number>()
   #timer: NodeJS.Timeout | undefined
   #underWay = 0
@@ -59,9 +63,22 @@ export class BlockPost {
     }
     const wrong = request.blocks.find(({ index, sha256 }) => file.blocks[index] !== sha256)
     if (wrong) return { blob, code: 'malformed', detail: `block ${wrong.index} is not ${wrong.sha256}` }
-    for (const { index, sha256 } of request.blocks)
-      this.#enqueue(deviceId, sha256, blob, blockRange(file, index))
+    const nowMs = performance.now()
+    for (const { index, sha256 } of request.blocks) {
+      // Its request and the block that a neighbour had asked for have crossed.
+      if (!request.again && this.#echo.isUnderWay(deviceId, sha256, nowMs)) continue
+      this.#enqueue(deviceId, sha256, blob, blockRange(file, index), nowMs)
+    }
     return undefined
+  }
+
+  /** The broker has written this block to the device's connection. */
+  forwarded(deviceId: string, sha256: string): void {
+    this.#echo.forwarded(deviceId, sha256)
+  }
+
+  gone(deviceId: string): void {
+    this.#echo.gone(deviceId)
   }
 
   stop(): void {
@@ -70,7 +87,7 @@ export class BlockPost {
     this.#waiting.clear()
   }
 
-  #enqueue(deviceId: string, sha256: string, blob: string, range: ByteRange): void {
+  #enqueue(deviceId: string, sha256: string, blob: string, range: ByteRange, nowMs: number): void {
     const known = this.#waiting.get(sha256)
     if (known?.askers.has(deviceId)) return
     const asked = this.#perDevice.get(deviceId) ?? 0
@@ -78,7 +95,10 @@ export class BlockPost {
     if (!known && this.#waiting.size >= this.#options.waitingMax) return
     this.#perDevice.set(deviceId, asked + 1)
     if (known) known.askers.add(deviceId)
-    else this.#waiting.set(sha256, { sha256, blob, range, askers: new Set([deviceId]) })
+    else {
+      const dueMs = this.#echo.dueMs(sha256, this.#options, nowMs)
+      this.#waiting.set(sha256, { sha256, blob, range, askers: new Set([deviceId]), dueMs })
+    }
     this.#schedule(this.#options.coalesceMs)
   }
 
@@ -91,8 +111,14 @@ export class BlockPost {
 
   /** In the order in which blocks were first asked for. */
   #pump(): void {
+    let nextMs = Number.POSITIVE_INFINITY
+    const nowMs = performance.now()
     for (const waiting of this.#waiting.values()) {
       if (this.#underWay >= this.#options.concurrentMax) return
+      if (waiting.dueMs > nowMs) {
+        nextMs = Math.min(nextMs, waiting.dueMs - nowMs)
+        continue
+      }
       const pauseMs = this.#freeAt - performance.now()
       if (pauseMs > 0) {
         this.#schedule(Math.ceil(pauseMs))
@@ -109,6 +135,7 @@ export class BlockPost {
           if (this.#waiting.size > 0) this.#schedule(0)
         })
     }
+    if (nextMs < Number.POSITIVE_INFINITY) this.#schedule(Math.ceil(nextMs))
   }
 
   #costMs({ range }: Waiting): number {
@@ -124,6 +151,7 @@ export class BlockPost {
   async #send({ sha256, blob, range }: Waiting): Promise<void> {
     const bytes = await this.#needs.read(blob, range)
     if (!bytes) throw new Error(`blob ${blob} is listed and not there, or shorter than its release says`)
+    this.#echo.published(sha256, performance.now())
     const delivered = this.#needs.publish(sha256, bytes)
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => {

@@ -9,6 +9,7 @@ import { toRfc3339 } from '@godwit/protocol/units'
 import type { Services } from '../services.ts'
 import { admit, mayConnect } from './admission.ts'
 import { type BlockIndex, buildBlockIndex } from './block-index.ts'
+import { blockBytesPublished } from './block-metrics.ts'
 import { BlockPost, type blockPostDefaults } from './block-post.ts'
 import type { Admitted, Broker, Doorkeeper, Incoming } from './broker.ts'
 import { RefusalLog } from './refusal-log.ts'
@@ -38,16 +39,19 @@ export class Bridge implements Doorkeeper {
   constructor(services: Services, blockOptions: Partial<typeof blockPostDefaults> = {}) {
     this.#services = services
     this.#refusals = new RefusalLog(services)
+    const published = blockBytesPublished(services.metrics)
     this.#blocks = new BlockPost({
       index: () => this.#blockIndex(),
       read: (blob, range) => services.blobs.readBlock(blob, range),
-      publish: async (sha256, bytes) =>
-        this.#broker?.publish({
+      publish: async (sha256, bytes) => {
+        published.inc(bytes.length)
+        await this.#broker?.publish({
           topic: topics.block(this.#fleet, sha256),
           payload: bytes,
           qos: 0,
           retain: false,
-        }),
+        })
+      },
       failed: (error) => services.log.error({ err: error }, 'block could not be published'),
       options: blockOptions,
     })
@@ -110,7 +114,12 @@ export class Bridge implements Doorkeeper {
     return may
   }
 
+  forwarded(deviceId: string, sha256: string): void {
+    this.#blocks.forwarded(deviceId, sha256)
+  }
+
   gone(deviceId: string): void {
+    this.#blocks.gone(deviceId)
     if (this.#isStopping) return
     this.#setOffline(deviceId).catch((error) => {
       this.#services.log.error({ err: error, deviceId }, 'presence could not be stored')
@@ -224,7 +233,11 @@ export class Bridge implements Doorkeeper {
 
   async #publishStatus(status: HubStatus['status']): Promise<void> {
     const { epoch, clock } = this.#services
-    const value: HubStatus = { status, epoch, time: toRfc3339(clock()), retryAfterMs }
+    const { downloadSpreadMs } = this.#services.config.blobs
+    const value: HubStatus = {
+      ...{ status, epoch, time: toRfc3339(clock()), retryAfterMs },
+      ...(downloadSpreadMs > 0 && { downloadSpreadMs }),
+    }
     await this.#retain(topics.hub(this.#fleet), JSON.stringify(value))
   }
 
@@ -238,7 +251,11 @@ export class Bridge implements Doorkeeper {
     const ordered = [...documents].sort(
       (a, b) => Number(a.role === 'timestamp') - Number(b.role === 'timestamp'),
     )
-    for (const document of ordered) await this.#retain(topicOf(document), document.bytes)
+    for (const document of ordered) {
+      // A version never changes: said once, it is retained. Only the timestamp says something new under the same name.
+      if (document.role === 'timestamp' || !this.#metaTopics.has(topicOf(document)))
+        await this.#retain(topicOf(document), document.bytes)
+    }
     for (const topic of this.#metaTopics) if (!now.has(topic)) await this.#retain(topic, '')
     this.#metaTopics = now
   }

@@ -27,6 +27,8 @@ export type Doorkeeper = {
   admit(deviceId: string, packet: Incoming): Promise<Admitted>
   maySubscribe(deviceId: string, filter: string): boolean
   gone(deviceId: string): void
+  /** A block has been written to this device's connection. */
+  forwarded?(deviceId: string, sha256: string): void
 }
 
 /** The port between hub and broker; an external broker would stand here too (design 8). */
@@ -114,8 +116,11 @@ export async function startBroker(options: BrokerOptions, door: Doorkeeper): Pro
       done(null, door.maySubscribe(client.id, subscription.topic) ? subscription : null)
     },
     authorizeForward(client, packet) {
-      const isBehind = (client.conn as Duplex).writableLength > settings.blockBacklogBytesMax
-      return isBehind && parseBlockTopic(packet.topic) !== undefined ? null : packet
+      const block = parseBlockTopic(packet.topic)
+      if (block === undefined) return packet
+      if ((client.conn as Duplex).writableLength > settings.blockBacklogBytesMax) return null
+      door.forwarded?.(client.id, block)
+      return packet
     },
   })
   aedes.on('clientDisconnect', (client) => door.gone(client.id))

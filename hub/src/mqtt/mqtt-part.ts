@@ -80,5 +80,6 @@ function withCertificates(bridge: Bridge, { config, log }: Services): Doorkeeper
     admit: (deviceId, packet) => bridge.admit(deviceId, packet),
     maySubscribe: (deviceId, filter) => bridge.maySubscribe(deviceId, filter),
     gone: (deviceId) => bridge.gone(deviceId),
+    forwarded: (deviceId, sha256) => bridge.forwarded(deviceId, sha256),
   }
 }

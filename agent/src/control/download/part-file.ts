@@ -68,11 +68,17 @@ export class PartFile {
     const blocks = this.#unsynced
     this.#unsynced = []
     this.#unsyncedBytes = 0
+    // When this fails they are fetched again: the next sync would say that all is well, and be wrong (Linux forgets).
     await this.#handle.datasync()
-    this.#database.transaction(() => {
-      for (const index of blocks)
-        this.#database.run('INSERT OR IGNORE INTO block VALUES (?, ?)', this.#file.sha256, index)
-    })
+    try {
+      this.#database.transaction(() => {
+        for (const index of blocks)
+          this.#database.run('INSERT OR IGNORE INTO block VALUES (?, ?)', this.#file.sha256, index)
+      })
+    } catch (error) {
+      this.#unsynced.unshift(...blocks)
+      throw error
+    }
   }
 
   async close(): Promise<void> {

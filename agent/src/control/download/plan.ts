@@ -28,3 +28,11 @@ export function runsOf(wanted: readonly Wanted[], bytesMax: number): Wanted[][] 
 export function bytesOf(blocks: readonly { length: number }[]): number {
   return blocks.reduce((sum, { length }) => sum + length, 0)
 }
+
+/** What comes on top of what is missing before a download counts as run out of hand: holes asked for twice, cut blocks. */
+export type Allowance = { overheadPercent: number; overheadBytesMin: number }
+
+/** Bytes that a plan may take from the link, all in all. */
+export function allowedBytes(plannedBytes: number, { overheadPercent, overheadBytesMin }: Allowance): number {
+  return plannedBytes + Math.max(overheadBytesMin, Math.ceil((plannedBytes * overheadPercent) / 100))
+}

@@ -2,6 +2,7 @@ import type { Noun } from '../command.ts'
 import type { InitOptions } from '../hub-init.ts'
 import type { HubKeysOptions, RotateKeysOptions } from '../hub-keys.ts'
 import type { RunOptions } from '../hub-run.ts'
+import { hubCaNoun } from './hub-ca.ts'
 
 /** What these commands do is loaded when they run: no other command has to wait for a broker and a web server. */
 export const hubNoun: Noun = (program, run) => {
@@ -53,6 +54,7 @@ export const hubNoun: Noun = (program, run) => {
     .option('--port <port>', 'HTTP port, instead of http.port')
     .option('--mqtt-port <port>', 'MQTT port, instead of mqtt.port')
     .action(run(async (shell, options: RunOptions) => (await import('../hub-run.ts')).serve(shell, options)))
+  hubCaNoun(hub, run)
   hub
     .command('check-config')
     .argument('<file>')

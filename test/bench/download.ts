@@ -1,0 +1,207 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, createConnection, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '@godwit/agent/control/clock'
+import type { BlockSource } from '@godwit/agent/control/download/block-source'
+import { httpSource } from '@godwit/agent/control/download/http-source'
+import { describeFile, sha256Hex } from '@godwit/protocol/release/blocks'
+import type { BundleFile } from '@godwit/protocol/release/release'
+import { mintDeviceToken } from '@godwit/protocol/trust/device-token'
+import { listedVersion } from '../hub/mqtt/test-device.ts'
+import { joinRequest, newHub } from '../hub/support/new-hub.ts'
+import { LossyLink } from '../support/lossy-link.ts'
+import { newDownloader } from '../support/new-downloader.ts'
+import { seedOfDevice, type ToDevices } from './download-devices.ts'
+
+export type Figure = { value: number; unit: string; baseline: number | string }
+
+const fleet = 'test-fleet'
+const devicesCount = Number(process.env['GODWIT_BENCH_DEVICES'] ?? 1_000)
+const devicesPerProcess = 250
+const bundleBytes = 3 * 2 ** 20
+
+/**
+ * What downloads cost on the wire, and how fast they are:
+ *
+ * - `download.resumeWasteBlocks`: bytes down a link that is reset every 150 ms during 10 MB over HTTP, headers and all,
+ *   beyond those of the file, in blocks of 64 KiB; the baseline is how often it was reset;
+ * - `download.mqttShareRatio`: payload that the hub published for 1,000 devices that fetch one 3 MB bundle at the same
+ *   time with the agent's own source, over the bundle's size; the baseline is what unicast would take;
+ * - `download.mibPerSecondRatio.*`: one device, checked blocks on the disk, over the same bytes through a bare socket.
+ */
+export async function benchDownload(): Promise<Record<string, Figure>> {
+  const box = await newHub({ http: { port: 0 }, mqtt: { port: 0 } })
+  box.time.now = Date.now()
+  try {
+    await box.hub.start()
+    const file = new Uint8Array(randomBytes(bundleBytes))
+    const large = new Uint8Array(randomBytes(10_000_000))
+    const files = { 'model.onnx': file, 'golden.json': large, 'pipeline.json': new Uint8Array(9) }
+    const { release } = await listedVersion(box, '1', files, {
+      files: Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, describeFile(bytes)])),
+    })
+    const { httpUrl, mqttUrl } = box.hub.addresses
+    await enrolAll(box)
+    const described = release.files['model.onnx']!
+    const bare = await bareMibPerSecond(large)
+    const overHttp = await mibPerSecond(http(httpUrl), release.files['golden.json']!)
+    const overMqtt = await throughDevices([
+      { url: mqttUrl, file: release.files['golden.json']!, first: 0, count: 1 },
+    ])
+    const waste = await resumeWaste(httpUrl, describeFile(large))
+    const published = () => countOf(box)
+    const before = await published()
+    await throughDevices(
+      Array.from({ length: Math.ceil(devicesCount / devicesPerProcess) }, (_, i) => {
+        const first = 1 + i * devicesPerProcess
+        const count = Math.min(devicesPerProcess, devicesCount + 1 - first)
+        return { url: mqttUrl, file: described, first, count }
+      }),
+    )
+    const ratio = ((await published()) - before) / bundleBytes
+    const mib = large.length / 2 ** 20
+    return {
+      'download.resumeWasteBlocks': { value: waste.blocks, unit: 'blocks', baseline: `${waste.cuts} resets` },
+      'download.mqttShareRatio': { value: ratio, unit: 'copies', baseline: devicesCount },
+      'download.mibPerSecondRatio.http': {
+        value: overHttp / bare,
+        unit: 'ratio',
+        baseline: `${bare.toFixed(0)} MiB/s`,
+      },
+      'download.mibPerSecondRatio.mqtt': {
+        value: mib / overMqtt.seconds / bare,
+        unit: 'ratio',
+        baseline: `${bare.toFixed(0)} MiB/s`,
+      },
+    }
+  } finally {
+    await box.close()
+  }
+}
+
+type Box = Awaited<ReturnType<typeof newHub>>
+
+async function enrolAll(box: Box): Promise<void> {
+  const { enrolment } = box.hub.services
+  const uses = devicesCount + 1
+  const made = await enrolment.createJoinToken({ labels: {}, uses, expiresInMs: 3_600_000 }, 'bench')
+  const { secret } = JSON.parse(
+    Buffer.from(made.token.slice('gwj1_'.length), 'base64url').toString('utf8'),
+  ) as {
+    secret: string
+  }
+  for (let i = 0; i < uses; i++) {
+    const verdict = await enrolment.enrol(joinRequest(secret, seedOfDevice(i), `d${i}`))
+    if (!verdict.enrolled) throw new Error(verdict.detail)
+  }
+}
+
+async function countOf(box: Box): Promise<number> {
+  const metric = box.hub.services.metrics.getSingleMetric('godwit_block_bytes_published_total')
+  return (await metric!.get()).values.reduce((sum, { value }) => sum + value, 0)
+}
+
+function http(url: string, name = 'http'): BlockSource {
+  const headers = () => {
+    const now = Date.now()
+    const claim = {
+      fleet,
+      deviceId: 'd0',
+      audience: 'http' as const,
+      issuedAt: now,
+      expiresAt: now + 600_000,
+    }
+    return {
+      authorization: `Bearer ${mintDeviceToken(claim, seedOfDevice(0))}`,
+      'x-godwit-device': 'd0',
+    }
+  }
+  return httpSource({ name, url, headers, fetch })
+}
+
+/** The agent's own downloader into a directory of its own: checked, written, synced, journalled. */
+async function mibPerSecond(source: BlockSource, file: BundleFile): Promise<number> {
+  const directory = mkdtempSync(join(tmpdir(), 'godwit-bench-'))
+  const { downloader, release, close } = newDownloader(directory, { sources: [source], clock: systemClock })
+  try {
+    await downloader.plan(release, 'bundle', [file])
+    const start = performance.now()
+    for (let isHere = false; !isHere; ) {
+      const end = await downloader.fetch(release, file, new AbortController().signal, () => {})
+      if (end.end === 'failed') throw new Error(end.detail)
+      isHere = end.end === 'complete'
+    }
+    return file.sizeBytes / 2 ** 20 / ((performance.now() - start) / 1_000)
+  } finally {
+    close()
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+async function resumeWaste(url: string, file: BundleFile): Promise<{ blocks: number; cuts: number }> {
+  const port = Number(new URL(url).port)
+  const link = await LossyLink.open({ port }, { bytesPerSecond: 8_000_000, cutAfterMs: 150 }, 1)
+  try {
+    await mibPerSecond(http(link.url), file)
+    return { blocks: (link.bytesDown - file.sizeBytes) / 65_536, cuts: link.cuts }
+  } finally {
+    await link.close()
+  }
+}
+
+/** One thing after the other through a socket of the same machine, hashed at the far end. */
+async function bareMibPerSecond(bytes: Uint8Array): Promise<number> {
+  const server = createServer({ noDelay: true }, (socket) => socket.end(bytes))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const rounds: number[] = []
+  for (let round = 0; round < 5; round++) {
+    const start = performance.now()
+    const socket = createConnection({ port: (server.address() as AddressInfo).port, host: '127.0.0.1' })
+    const chunks: Buffer[] = []
+    for await (const chunk of socket) chunks.push(chunk as Buffer)
+    sha256Hex(Buffer.concat(chunks))
+    rounds.push(bytes.length / 2 ** 20 / ((performance.now() - start) / 1_000))
+  }
+  server.close()
+  return rounds.sort((a, b) => a - b)[2]!
+}
+
+type Answer = { ready: true } | { seconds: number } | { error: string }
+
+/** In processes of their own, so that they do not take turns with the hub; all begin when all are connected. */
+async function throughDevices(tasks: readonly ToDevices[]): Promise<{ seconds: number }> {
+  const children = tasks.map(() =>
+    fork(new URL('./download-devices.ts', import.meta.url), [], {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    }),
+  )
+  const answers = () => Promise.all(children.map(answerOf))
+  try {
+    const connected = answers()
+    for (const [i, child] of children.entries()) child.send(tasks[i]!)
+    await connected
+    const fetched = answers()
+    for (const child of children) child.send('go')
+    return {
+      seconds: Math.max(...(await fetched).map((answer) => ('seconds' in answer ? answer.seconds : 0))),
+    }
+  } finally {
+    for (const child of children) child.kill()
+  }
+}
+
+async function answerOf(child: ChildProcess): Promise<Answer> {
+  const ended = once(child, 'exit').then(([code, signal]) => {
+    throw new Error(`the devices' process ended with ${code ?? signal}`)
+  })
+  // Killed when all is done; then nobody waits for this any more.
+  ended.catch(() => {})
+  const [answer] = (await Promise.race([once(child, 'message'), ended])) as [Answer]
+  if ('error' in answer) throw new Error(answer.error)
+  return answer
+}
