@@ -5,38 +5,44 @@ import { Fault } from '@godwit/protocol/fault'
 import { localMoment, parseInstallWindow } from '@godwit/protocol/install-window'
 import Type, { type Static, type TSchema } from 'typebox'
 import { parseDocument } from 'yaml'
+import type { EngineSetting } from './control/engine.ts'
+import type { Preference } from './control/variants/choose.ts'
+import { type ApiConfig, ApiSchema, apiOf, mistakesOfApi } from './runner/api/api-config.ts'
 import type { SourceConfig } from './runner/sources/source.ts'
+import { mistakesOfSource, SourceSchema, sourceOf } from './runner/sources/source-config.ts'
 
 const closed = { additionalProperties: false }
-
-const Source = Type.Object(
-  {
-    kind: Type.String({
-      enum: ['replay', 'jsonl'],
-      description:
-        '`replay` plays a recording, CSV or JSONL; `jsonl` follows a file that grows by a reading a line.',
-    }),
-    path: Type.String({ minLength: 1, description: 'The file.' }),
-    intervalMs: Type.Optional(
-      Type.Integer({
-        minimum: 0,
-        description: 'Milliseconds between two readings of a `replay`; 1000 if absent.',
-      }),
-    ),
-    loop: Type.Optional(Type.Boolean({ description: 'A `replay` begins again at its end, for ever.' })),
-  },
-  closed,
-)
 
 /** Optional with a default: the check fills in nothing below keys that are names, so `agentConfig` does. */
 const Slot = Type.Object(
   {
-    source: Source,
+    source: SourceSchema,
+    api: Type.Optional(ApiSchema),
     executionProviders: Type.Optional(
-      Type.Array(Type.String(), {
-        default: ['cpu'],
-        minItems: 1,
-        description: 'In order of preference; what is not there is passed over.',
+      Type.Array(
+        Type.String({ enum: ['cpu', 'cuda', 'tensorrt', 'dml', 'coreml', 'webgpu', 'wasm'] }),
+        {
+          default: ['cpu'],
+          minItems: 1,
+          description:
+            'What a model may run on, in order of preference: `cpu`, `cuda`, `tensorrt`, `dml`, `coreml`, `webgpu` or `wasm`. What is not there is passed over.',
+        },
+      ),
+    ),
+    prefer: Type.Optional(
+      Type.String({
+        enum: ['latency', 'energy', 'memory', 'order'],
+        default: 'latency',
+        description:
+          'Which variant of a release serves, of those that pass their self-test here: the fastest, the thriftiest, the smallest, or the first in order.',
+      }),
+    ),
+    energyLabel: Type.Optional(
+      Type.String({
+        enum: ['measured', 'modelled'],
+        default: 'measured',
+        description:
+          'The worst provenance on which a promise of joules refuses a release. An assumed figure never does.',
       }),
     ),
     threads: Type.Optional(
@@ -55,6 +61,24 @@ const Slot = Type.Object(
 const Ms = (standard: number, minimum: number, why: string) =>
   Type.Integer({ minimum, default: standard, description: `Milliseconds. ${why}` })
 
+const ClassLimits = Type.Object(
+  {
+    bytesPerSecondMax: Type.Optional(
+      Type.Integer({ minimum: 1_024, description: 'Bytes a second over a link of this class.' }),
+    ),
+    releaseBytesMax: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'Bytes. A release that needs more is not begun.' }),
+    ),
+    dayBytesMax: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'Bytes a day (UTC); then downloads wait for the next.' }),
+    ),
+    monthBytesMax: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'Bytes a month (UTC); then downloads wait for the next.' }),
+    ),
+  },
+  { ...closed, default: {} },
+)
+
 /** Keys, units, defaults and their reasons. */
 export const AgentConfigSchema = Type.Object(
   {
@@ -67,6 +91,27 @@ export const AgentConfigSchema = Type.Object(
         {
           token: Type.Optional(Type.String({ description: 'Join token; not needed once enrolled.' })),
           tokenFile: Type.Optional(Type.String({ description: 'Instead: a file that holds it.' })),
+          hubUrl: Type.Optional(
+            Type.String({
+              pattern: '^https?://',
+              maxLength: 512,
+              description:
+                'Without a token: the hub that knows this key already, or whose operator will let it in. Needs `rootSha256`.',
+            }),
+          ),
+          rootSha256: Type.Optional(
+            Type.String({
+              pattern: '^[0-9a-f]{64}$',
+              description: 'SHA-256 of the first root document of the fleet: whom this device will believe.',
+            }),
+          ),
+          caSha256: Type.Optional(
+            Type.String({
+              pattern: '^[0-9a-f]{64}$',
+              description:
+                "SHA-256 of the certificate of the hub's own authority (`godwit hub ca show`), where it has one.",
+            }),
+          ),
           deviceId: Type.Optional(
             Type.String({
               pattern: '^[A-Za-z0-9_-]{1,64}$',
@@ -106,8 +151,76 @@ export const AgentConfigSchema = Type.Object(
         bytesPerSecondMax: Type.Optional(
           Type.Integer({ minimum: 1_024, description: 'Bytes a second. Absent: as fast as it goes.' }),
         ),
+        bytesPerSecondMin: Type.Integer({
+          minimum: 0,
+          default: 512,
+          description: 'Bytes a second over a minute. A source that is slower gives way to the next.',
+        }),
+        spreadMs: Ms(
+          500,
+          0,
+          'The first byte of a release comes some time within it, and within what the hub asks for on top.',
+        ),
+        gateways: Type.Array(Type.String({ pattern: '^https?://', maxLength: 512 }), {
+          default: [],
+          maxItems: 16,
+          description:
+            'Agents next door with a `gateway`, asked first. What comes from them costs no budget of the link.',
+        }),
+        mirrors: Type.Array(Type.String({ pattern: '^https?://', maxLength: 512 }), {
+          default: [],
+          maxItems: 16,
+          description:
+            "Servers with `/blobs/sha256/…`, asked before the hub. They need no trust and get no token; one wrong block, and one is left aside for an hour.",
+        }),
+        budget: Type.Object(
+          {
+            overheadPercent: Type.Integer({
+              minimum: 0,
+              maximum: 1_000,
+              default: 25,
+              description:
+                'Percent. What a release may take from the link beyond what was missing; then it ends with `budget_bytes`.',
+            }),
+            overheadBytesMin: Type.Integer({
+              minimum: 0,
+              default: 262_144,
+              description: 'Bytes. The least overhead, for small releases: four blocks.',
+            }),
+            retriesMax: Type.Integer({
+              minimum: 1,
+              default: 64,
+              description: 'Setbacks of one release that progress has not earned back.',
+            }),
+          },
+          { ...closed, default: {} },
+        ),
+        metered: ClassLimits,
+        unmetered: ClassLimits,
       },
       { ...closed, default: {} },
+    ),
+    gateway: Type.Optional(
+      Type.Object(
+        {
+          listen: Type.String({
+            pattern: '^[A-Za-z0-9.:\\[\\]-]+:\\d{1,5}$',
+            description:
+              'Address and port, such as `192.168.7.1:8470`. Serves verified blobs to whoever asks: for the local network only.',
+          }),
+          bytesMax: Type.Integer({
+            minimum: 2 ** 20,
+            default: 512 * 2 ** 20,
+            description: 'Bytes. What it keeps for neighbours beside what this device needs itself.',
+          }),
+          pullThrough: Type.Boolean({
+            default: true,
+            description:
+              'Fetches for neighbours what it does not hold, if the signed metadata lists it; it counts against the budgets.',
+          }),
+        },
+        closed,
+      ),
     ),
     install: Type.Object(
       {
@@ -155,6 +268,22 @@ export const AgentConfigSchema = Type.Object(
           'Before the second try to connect; doubled with every failure, with full jitter.',
         ),
         backoffMsMax: Ms(300_000, 1, 'The longest wait between two tries.'),
+        class: Type.String({
+          enum: ['unmetered', 'metered'],
+          default: 'unmetered',
+          description: 'What the link costs, where the two rules below say nothing.',
+        }),
+        classFile: Type.Optional(
+          Type.String({
+            minLength: 1,
+            description: 'Holds `metered` or `unmetered` and comes first; read anew at each look.',
+          }),
+        ),
+        meteredInterfaces: Type.Array(Type.String({ pattern: '^[A-Za-z0-9_.:-]{1,32}\\*?$' }), {
+          default: ['wwan*', 'ppp*'],
+          maxItems: 32,
+          description: 'The link is metered while the default route leaves by one of these; `*` at the end fits any rest.',
+        }),
       },
       { ...closed, default: {} },
     ),
@@ -182,6 +311,24 @@ export const AgentConfigSchema = Type.Object(
     ),
     runner: Type.Object(
       {
+        engine: Type.String({
+          enum: ['auto', 'native', 'wasm'],
+          default: 'auto',
+          description:
+            'ONNX Runtime as native code or as WebAssembly; `auto`: native, and WebAssembly where the board cannot run that.',
+        }),
+        nice: Type.Integer({
+          minimum: 0,
+          maximum: 19,
+          default: 0,
+          description: 'How far runners stand behind other processes for the CPU, as for `nice`.',
+        }),
+        cpus: Type.Optional(
+          Type.String({
+            pattern: '^\\d+(-\\d+)?(,\\d+(-\\d+)?)*$',
+            description: 'CPUs that runners may use, such as `2-3`; on Linux, by `taskset`. Absent: all.',
+          }),
+        ),
         startMsMax: Ms(30_000, 100, 'From fork to the first word; ONNX Runtime is loaded within it.'),
         loadMsMax: Ms(120_000, 100, 'To load a model.'),
         selfTestMsMax: Ms(120_000, 100, 'For the golden vectors.'),
@@ -215,13 +362,21 @@ export const AgentConfigSchema = Type.Object(
 
 type Checked = Static<typeof AgentConfigSchema>
 
-export type SlotConfig = { source: SourceConfig; executionProviders: readonly string[]; threads: number }
+export type SlotConfig = {
+  source: SourceConfig
+  api?: ApiConfig
+  executionProviders: readonly string[]
+  prefer: Preference
+  energyLabel: 'measured' | 'modelled'
+  threads: number
+}
 
 export type AgentConfig = Readonly<
   Omit<Checked, 'slots' | 'download' | 'join'> & {
     slots: Readonly<Record<string, SlotConfig>>
-    download: { via: 'auto' | 'http' | 'mqtt'; bytesPerSecondMax?: number }
-    join: { token?: string; deviceId?: string }
+    runner: Checked['runner'] & { engine: EngineSetting }
+    download: Omit<Checked['download'], 'via'> & { via: 'auto' | 'http' | 'mqtt' }
+    join: { token?: string; deviceId?: string; hubUrl?: string; rootSha256?: string; caSha256?: string }
   }
 >
 
@@ -235,8 +390,13 @@ export function agentConfig(given: unknown, directory: string): AgentConfig {
   const mistakes = read.ok ? [] : [...read.mistakes]
   const value = read.ok ? (read.value as Checked) : undefined
   for (const [name, slot] of Object.entries(slotsOf(given))) mistakes.push(...mistakesOfSlot(name, slot))
+  if (value) mistakes.push(...mistakesBetweenSlots(value.slots))
   if (value?.join?.token !== undefined && value.join.tokenFile !== undefined)
     mistakes.push('`join` has both `token` and `tokenFile`, expected one')
+  if ((value?.join?.hubUrl === undefined) !== (value?.join?.rootSha256 === undefined))
+    mistakes.push('`join` has one of `hubUrl` and `rootSha256`, expected both or none')
+  if (value?.join?.caSha256 !== undefined && !value.join.hubUrl?.startsWith('https:'))
+    mistakes.push('`join.caSha256` needs a `join.hubUrl` of https; a join token brings its own')
   if (value) mistakes.push(...mistakesOfInstall(value.install))
   if (value && (value.tls.certFile === undefined) !== (value.tls.keyFile === undefined))
     mistakes.push('`tls` has one of `certFile` and `keyFile`, expected both or none')
@@ -246,11 +406,14 @@ export function agentConfig(given: unknown, directory: string): AgentConfig {
       `the configuration has ${mistakes.length} mistake(s):\n  ${mistakes.join('\n  ')}`,
     )
   const slots = Object.fromEntries(
-    Object.entries(value.slots).map(([name, { source, executionProviders, threads }]) => [
+    Object.entries(value.slots).map(([name, { source, api, executionProviders, prefer, energyLabel, threads }]) => [
       name,
       Object.freeze({
         source: sourceOf(source, directory),
+        ...(api && { api: apiOf(api, directory) }),
         executionProviders: executionProviders ?? ['cpu'],
+        prefer: (prefer ?? 'latency') as Preference,
+        energyLabel: (energyLabel ?? 'measured') as SlotConfig['energyLabel'],
         threads: threads ?? 1,
       }),
     ]),
@@ -266,7 +429,12 @@ export function agentConfig(given: unknown, directory: string): AgentConfig {
       ...value.install,
       ...(value.install.lockFile !== undefined && { lockFile: resolve(directory, value.install.lockFile) }),
     },
+    runner: value.runner as AgentConfig['runner'],
     download: value.download as AgentConfig['download'],
+    link: {
+      ...value.link,
+      ...(value.link.classFile !== undefined && { classFile: resolve(directory, value.link.classFile) }),
+    },
     join: joinOf(value.join, directory),
   })
 }
@@ -283,12 +451,26 @@ function mistakesOfSlot(name: string, slot: unknown): string[] {
         .filter((mistake) => mistake.startsWith('unknown key'))
         .map((mistake) => `\`slots.${name}\`: ${mistake}`),
     )
-  else if (
-    read.value.source.kind !== 'replay' &&
-    (read.value.source.loop !== undefined || read.value.source.intervalMs !== undefined)
-  )
-    mistakes.push(`\`slots.${name}.source\`: \`loop\` and \`intervalMs\` belong to kind \`replay\``)
+  else {
+    const { source, api } = read.value
+    mistakes.push(...mistakesOfSource(source).map((mistake) => `\`slots.${name}.source\`: ${mistake}`))
+    if (api) mistakes.push(...mistakesOfApi(api).map((mistake) => `\`slots.${name}.api\`: ${mistake}`))
+    if (source.kind === 'api' && !api)
+      mistakes.push(`\`slots.${name}.source\`: kind \`api\` needs an \`api\` beside it`)
+  }
   return mistakes
+}
+
+/** One pipe has one reader, and one address one listener. */
+function mistakesBetweenSlots(slots: Checked['slots']): string[] {
+  const uses = Object.values(slots).flatMap(({ source, api }) => [
+    ...(source.kind === 'stdin' ? ['source of kind `stdin`'] : []),
+    ...(source.kind === 'fifo' ? [`FIFO ${source.path}`] : []),
+    ...(api?.listen !== undefined && !api.listen.endsWith(':0') ? [`\`listen\` ${api.listen}`] : []),
+    ...(api?.socket !== undefined ? [`\`socket\` ${api.socket}`] : []),
+  ])
+  const twice = [...new Set(uses.filter((use, i) => uses.indexOf(use) !== i))]
+  return twice.map((use) => `two slots have the same ${use}`)
 }
 
 function mistakesOfInstall({ windows, timeZone }: Checked['install']): string[] {
@@ -309,16 +491,13 @@ function slotsOf(given: unknown): Record<string, unknown> {
   return typeof slots === 'object' && slots !== null ? (slots as Record<string, unknown>) : {}
 }
 
-function sourceOf(source: Static<typeof Source>, directory: string): SourceConfig {
-  const path = resolve(directory, source.path)
-  if (source.kind === 'jsonl') return { kind: 'jsonl', path }
-  return { kind: 'replay', path, intervalMs: source.intervalMs ?? 1_000, loop: source.loop ?? false }
-}
-
 function joinOf(join: Checked['join'], directory: string): AgentConfig['join'] {
   const token = join?.tokenFile === undefined ? join?.token : readToken(resolve(directory, join.tokenFile))
   return {
     ...(token !== undefined && { token }),
+    ...(join?.hubUrl !== undefined && { hubUrl: join.hubUrl }),
+    ...(join?.rootSha256 !== undefined && { rootSha256: join.rootSha256 }),
+    ...(join?.caSha256 !== undefined && { caSha256: join.caSha256 }),
     ...(join?.deviceId !== undefined && { deviceId: join.deviceId }),
   }
 }

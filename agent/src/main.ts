@@ -1,19 +1,22 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { Fault } from '@godwit/protocol/fault'
+import { keyFingerprint } from '@godwit/protocol/messages/enrolment'
 import { Command, CommanderError } from 'commander'
 import { pino } from 'pino'
 import { type AgentConfig, agentConfig, readAgentConfig } from './config.ts'
 import { systemClock } from './control/clock.ts'
+import { deviceKey, publicKeyHex, readEnrolment } from './control/identity.ts'
 import { because } from './control/log.ts'
 import { pathsIn } from './control/paths.ts'
+import { askForRotation } from './control/rotate-key.ts'
 import { readStatus } from './control/status.ts'
 import { rootedSysfs } from './energy/sysfs.ts'
 import { startAgent } from './wiring.ts'
 
-/** 0 done, 1 failed, 2 wrong use or configuration, 3 the hub refused to enrol this device. */
+/** 0 done, 1 failed, 2 wrong use or configuration, 3 the hub refused to enrol this device, 4 a stick was refused. */
 const exitCodes: Record<string, number> = {
   'config-wrong': 2,
   'config-unreadable': 2,
@@ -22,7 +25,11 @@ const exitCodes: Record<string, number> = {
   'state-in-use': 2,
   'enrolment-refused': 3,
   'enrolment-root-wrong': 3,
+  'medium-refused': 4,
 }
+
+/** No clock that is earlier can be right. */
+const builtAtMs = Date.UTC(2026, 10, 1)
 
 type RunOptions = {
   config?: string
@@ -57,6 +64,43 @@ export async function main(argv: readonly string[]): Promise<void> {
     .option('--json', 'as JSON; it always is')
     .action((options: { config?: string; state?: string }) => {
       process.stdout.write(`${JSON.stringify(status(stateDirOf(options)), null, 2)}\n`)
+    })
+  program
+    .command('identity')
+    .description('print the public key of this device and its fingerprint; makes the key if there is none')
+    .option('--config <file>', 'YAML configuration')
+    .option('--state <dir>', 'state directory (without --config)')
+    .action((options: { config?: string; state?: string }) => {
+      process.stdout.write(`${JSON.stringify(identity(stateDirOf(options)), null, 2)}\n`)
+    })
+  program
+    .command('rotate-key')
+    .description('take another device key; the agent does it at once, or when it runs next')
+    .option('--config <file>', 'YAML configuration')
+    .option('--state <dir>', 'state directory (without --config)')
+    .action((options: { config?: string; state?: string }) => {
+      const paths = pathsIn(stateDirOf(options))
+      if (!readEnrolment(paths)) throw new Fault('not-enrolled', `${paths.root} belongs to no fleet yet`)
+      askForRotation(paths)
+      process.stdout.write(`${JSON.stringify({ asked: true, ...identity(paths.root) }, null, 2)}\n`)
+    })
+  program
+    .command('import')
+    .description(
+      'take a release from a stick that `godwit bundle export` wrote; the agent may be running or not',
+    )
+    .argument('<directory>', 'where the stick is mounted, or a directory on it')
+    .option('--config <file>', 'YAML configuration')
+    .option('--state <dir>', 'state directory (without --config)')
+    .option('--json', 'as JSON; it always is')
+    .action(async (directory: string, options: { config?: string; state?: string }) => {
+      const { importMedium } = await import('./control/medium/import.ts')
+      const paths = pathsIn(stateDirOf(options))
+      const imported = await importMedium(resolve(directory), paths, {
+        wallMs: Date.now,
+        floorMs: floorIn(paths),
+      })
+      process.stdout.write(`${JSON.stringify(imported, null, 2)}\n`)
     })
   try {
     await program.parseAsync(argv)
@@ -94,7 +138,7 @@ async function run(options: RunOptions): Promise<void> {
         sysfs: rootedSysfs(),
         fetch,
         agentVersion: agentVersion(),
-        builtAtMs: Date.UTC(2026, 10, 1),
+        builtAtMs,
         runnerScript: fileURLToPath(new URL('./runner/main.js', import.meta.url)),
       },
       leaving.signal,
@@ -158,6 +202,29 @@ function status(stateDir: string): unknown {
   const sqlite = new DatabaseSync(paths.database, { readOnly: true })
   try {
     return readStatus(paths, sqlite)
+  } finally {
+    sqlite.close()
+  }
+}
+
+/** What a factory writes on its list, and what somebody reads to an operator. The seed is not in it. */
+function identity(stateDir: string): object {
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+  const paths = pathsIn(stateDir)
+  const publicKey = publicKeyHex(deviceKey(paths))
+  const deviceId = readEnrolment(paths)?.deviceId
+  return { publicKey, fingerprint: keyFingerprint(publicKey), ...(deviceId !== undefined && { deviceId }) }
+}
+
+/** The latest time that this device has verified, for a clock that may be wrong. */
+function floorIn(paths: ReturnType<typeof pathsIn>): number {
+  if (!existsSync(paths.database)) return builtAtMs
+  const sqlite = new DatabaseSync(paths.database, { readOnly: true })
+  try {
+    const row = sqlite.prepare("SELECT value FROM meta WHERE name = 'floor'").get() as
+      | { value: string }
+      | undefined
+    return Math.max(builtAtMs, Number(row?.value ?? 0))
   } finally {
     sqlite.close()
   }

@@ -1,33 +1,33 @@
 import { randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { freemem } from 'node:os'
-import { Fault } from '@godwit/protocol/fault'
 import type { Birth } from '@godwit/protocol/messages/presence'
 import type { Report } from '@godwit/protocol/messages/report'
 import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { fromRfc3339 } from '@godwit/protocol/units'
 import type { AgentConfig } from './config.ts'
 import { hardwareOf, opsetMaxOf, type Runtime, unknownRuntime } from './control/birth.ts'
-import { Cage } from './control/cage.ts'
+import { CertificateKeeper } from './control/client-certificate.ts'
 import { type Clock, TrustedTime } from './control/clock.ts'
 import { isAtRest } from './control/deployment/deployment.ts'
 import { collectGarbage } from './control/deployment/garbage.ts'
 import { Journal } from './control/deployment/journal.ts'
 import { mayInstall } from './control/deployment/may-install.ts'
-import { Downloader } from './control/download/download.ts'
-import { httpSource } from './control/download/http-source.ts'
-import { mqttSource } from './control/download/mqtt-source.ts'
-import { sourcesFor } from './control/download/sources.ts'
-import { teller } from './control/events.ts'
+import { downloadPart } from './control/download/download-part.ts'
+import { engineOf } from './control/engine-part.ts'
+import { recorder, teller } from './control/events.ts'
 import { diskFreeBytes } from './control/files.ts'
+import { gatewayPart } from './control/gateway/gateway-part.ts'
 import { healthRecord } from './control/health.ts'
 import { httpHeaders, hubTime, metadataOverHttp } from './control/hub-http.ts'
-import { type DeviceKey, deviceKey, enrol, type Identity, readEnrolment } from './control/identity.ts'
-import { backoffMs } from './control/link/backoff.ts'
-import { fetchOver, tlsMaterial } from './control/link/tls.ts'
+import { deviceKey, type Identity, readEnrolment } from './control/identity.ts'
+import { join } from './control/join.ts'
+import { fetchOver, HubTls } from './control/link/tls.ts'
 import { because, type Log } from './control/log.ts'
+import { Medium } from './control/medium/medium.ts'
 import { pathsIn } from './control/paths.ts'
 import { codeFor, sealReport, slotReport } from './control/report.ts'
+import { isRotationAsked, rotateKey } from './control/rotate-key.ts'
 import { RunnerLedger } from './control/runner-ledger.ts'
 import { Slot } from './control/slot.ts'
 import { Sender } from './control/spool/sender.ts'
@@ -65,6 +65,7 @@ const refreshDelayMs = 200
 const refreshRetryMs = 60_000
 const directiveRetryMs = 5_000
 const flushMsMax = 3_000
+const engineWaitMs = 10_000
 
 /** Joins the fleet if it has not yet, then runs. Resolves when the agent is at work, with or without a link. */
 export async function startAgent(
@@ -72,13 +73,15 @@ export async function startAgent(
   world: AgentDeps,
   signal?: AbortSignal,
 ): Promise<Agent> {
-  const deps = { ...world, fetch: fetchOver(config.tls, world.fetch) }
   const paths = pathsIn(config.stateDir)
+  const held = readEnrolment(paths)
+  const tls = new HubTls(config.tls, paths.clientCertificate, held?.ca)
+  const deps = { ...world, fetch: fetchOver(tls.material, world.fetch), tls }
   mkdirSync(paths.root, { recursive: true, mode: 0o700 })
   const unlock = takeLock(paths)
   try {
     const device = deviceKey(paths)
-    const enrolment = readEnrolment(paths) ?? (await join(config, deps, device, signal))
+    const enrolment = held ?? (await join(config, deps, device, signal))
     return build(config, deps, { ...device, enrolment }, unlock)
   } catch (error) {
     unlock()
@@ -86,41 +89,9 @@ export async function startAgent(
   }
 }
 
-/** A hub that is not there yet is waited for; one that says no ends the agent, for a person must act. */
-async function join(config: AgentConfig, deps: AgentDeps, device: DeviceKey, signal?: AbortSignal) {
-  const { token, deviceId } = config.join
-  if (token === undefined)
-    throw new Fault(
-      'not-enrolled',
-      `${config.stateDir} belongs to no fleet yet; give a join token (join.token, join.tokenFile or --join)`,
-    )
-  for (let failures = 1; ; failures++) {
-    try {
-      return await enrol(pathsIn(config.stateDir), device, token, {
-        fetch: deps.fetch,
-        deviceId,
-        ...(signal && { signal }),
-      })
-    } catch (error) {
-      if (signal?.aborted || !(error instanceof Fault) || error.code !== 'hub-unreachable') throw error
-      const waitMs = backoffMs(failures, config.link, deps.random())
-      deps.log.warn({ because: because(error), waitMs }, 'cannot enrol yet')
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, waitMs)
-        signal?.addEventListener(
-          'abort',
-          () => {
-            clearTimeout(timer)
-            resolve()
-          },
-          { once: true },
-        )
-      })
-    }
-  }
-}
+type Linked = AgentDeps & { tls: HubTls }
 
-function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock: () => void): Agent {
+function build(config: AgentConfig, deps: Linked, identity: Identity, unlock: () => void): Agent {
   const { log, clock, sysfs, random } = deps
   const { enrolment } = identity
   const { fleet, deviceId } = enrolment
@@ -129,21 +100,19 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
 
   const opened = openDatabase(paths.database, clock.wallMs())
   const { database } = opened
-  const floor = Math.max(
-    deps.builtAtMs,
-    fromRfc3339(enrolment.time),
-    Number(readMeta(database, 'floor') ?? 0),
-  )
+  const foundationMs = Math.max(deps.builtAtMs, fromRfc3339(enrolment.time))
   const time = new TrustedTime(
     clock,
-    floor,
+    Math.max(foundationMs, Number(readMeta(database, 'floor') ?? 0)),
     (value) => writeMeta(database, 'floor', String(value)),
     spoolTimeMs(database),
+    foundationMs,
   )
   const counters = new Counters(database, () => time.nowMs())
   const journal = new Journal(database, paths)
   const spool = new Spool(database, config.spool)
-  const tell = teller(spool, time, log)
+  const record = recorder(spool, time, log)
+  const tell = teller(record, log)
   if (opened.condition === 'rebuilt' || opened.condition === 'memory') {
     tell({
       kind: opened.condition === 'rebuilt' ? 'state_rebuilt' : 'state_not_durable',
@@ -168,6 +137,7 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
     names: { fleet, deviceId },
     time,
     pinnedRoot: new Uint8Array(Buffer.from(enrolment.root, 'base64')),
+    askMetadata: (role, version) => uplink.metadata(role, version),
     ...(http && { fetchMetadata: metadataOverHttp(enrolment.httpUrl, deps.fetch) }),
   })
   const sender = new Sender(spool, identity, { fleet, deviceId })
@@ -177,7 +147,21 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
     runtime = found
     attempt(log, 'cannot store the runtime', () => writeMeta(database, 'runtime', JSON.stringify(found)))
   }
+  const engine = engineOf({
+    ...config,
+    ...deps,
+    ledger,
+    recall: () => (runtime.name === unknownRuntime.name ? undefined : readMeta(database, 'preflight')),
+    remember: (text) => attempt(log, 'cannot store a preflight', () => writeMeta(database, 'preflight', text)),
+    onRuntime: learnRuntime,
+    tell: (kind, severity, detail) => tell({ kind, key: `${kind}/${time.nowMs()}`, severity, detail }),
+  })
 
+  const learnHubTime = async () => {
+    const at = await hubTime(enrolment.httpUrl, deps.fetch)
+    if (at !== undefined) time.heardHubTime(at)
+    log.warn({ skewMs: time.skewMs }, 'the hub does not accept our token')
+  }
   const uplink = new Uplink({
     identity,
     time,
@@ -185,7 +169,7 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
     random,
     log,
     backoff: config.link,
-    tls: () => tlsMaterial(config.tls),
+    tls: deps.tls.material,
     mqttUrl: config.link.mqttUrl ?? enrolment.mqttUrl,
     sender,
     bootId: randomUUID(),
@@ -197,13 +181,10 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
     },
     onDirective: (payload) => void takeDirective(payload),
     onUp: () => {
+      downloader.kick()
       for (const slot of slots) slot.deployer.kick()
     },
-    onUnauthorised: async () => {
-      const at = await hubTime(enrolment.httpUrl, deps.fetch)
-      if (at !== undefined) time.heardHubTime(at)
-      log.warn({ skewMs: time.skewMs }, 'the hub does not accept our token')
-    },
+    onUnauthorised: learnHubTime,
     onQuarantined: (key) =>
       tell({
         kind: 'publish_refused',
@@ -213,17 +194,33 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
       }),
   })
 
-  const blobsOverHttp = httpSource({
-    url: enrolment.httpUrl,
-    headers: () => httpHeaders(identity, time),
-    fetch: deps.fetch,
-  })
-  const downloader = new Downloader({
+  const { downloader, goThrough, ...sharing } = downloadPart(config, deps, {
     paths,
     database,
-    clock,
-    sources: sourcesFor(config.download.via, blobsOverHttp, mqttSource(uplink.blocks), clock),
-    bytesPerSecondMax: config.download.bytesPerSecondMax,
+    time,
+    blocks: uplink.blocks,
+    url: enrolment.httpUrl,
+    headers: () => httpHeaders(identity, time),
+    onUnauthorised: () => void learnHubTime(),
+    hubSpreadMs: () => uplink.downloadSpreadMs,
+    tell,
+  })
+  const neighbours =
+    config.gateway && gatewayPart(config.gateway, { paths, trust, clock, log, ...sharing })
+  goThrough(neighbours?.source)
+  const medium = new Medium({
+    paths,
+    fleet,
+    trust,
+    onMetadata: () => refresh(),
+    onDirective: (payload) => takeDirective(payload),
+    onNew: (hasDirective) =>
+      tell({
+        kind: 'medium_taken',
+        key: `medium_taken/${time.nowMs()}`,
+        severity: 'info',
+        detail: { hasDirective },
+      }),
   })
 
   const slots = Object.entries(config.slots).map(
@@ -242,6 +239,7 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
         sysfs,
         runnerScript: deps.runnerScript,
         ledger,
+        engine,
         limits: config.runner,
         opsetMax: () => opsetMaxOf(runtime) || undefined,
         isLinkUp: () => uplink.isUp,
@@ -253,9 +251,9 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
           const { phase, goal } = journal.read(slot).deployment
           if (goal) uplink.progress({ slot, phase, releaseDigest: goal.releaseDigest, bytesDone, bytesTotal })
         },
-        onEnd: (slot, { code, detail, goal }) => {
+        recordEnd: (slot, { code, detail, goal }) => {
           if (code && code !== 'ok')
-            tell({
+            record({
               kind: 'deployment_failed',
               key: `deployment_failed/${slot}/${goal?.releaseDigest}/${time.nowMs()}`,
               severity: 'alarm',
@@ -263,13 +261,16 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
               ...(goal && { releaseDigest: goal.releaseDigest }),
               detail: { code, because: detail ?? '' },
             })
-          tidy()
         },
+        onEnd: () => tidy(),
         tell,
       }),
   )
 
-  /** Only when no slot has anything on its way, so that nothing half fetched is taken for rubbish. */
+  /**
+   * Only when no slot has anything on its way, so that nothing half fetched is taken for rubbish. At every end of a
+   * deployment, and again at every start and every minute: a power cut or a bad moment of the disk leaves the rest.
+   */
   function tidy(): void {
     const states = slots.map(({ name }) => journal.read(name))
     if (!states.every(({ deployment }) => isAtRest(deployment.phase))) return
@@ -280,6 +281,10 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
     attempt(log, 'cannot tidy up', () =>
       collectGarbage(paths, database, new Set(kept.filter((digest) => digest !== undefined))),
     )
+    attempt(log, 'cannot close the books of a download', () => downloader.forgetPlans())
+    const version = trust.directive?.version ?? 0
+    if (states.every(({ deployment }) => deployment.directiveVersion >= version))
+      attempt(log, 'cannot remove what came from a stick', () => medium.remove())
   }
 
   let directiveTimer: NodeJS.Timeout | undefined
@@ -411,20 +416,59 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
   }
 
   for (const slot of slots) slot.start()
+  tidy()
+  const lookAtMedium = () =>
+    medium.look().catch((error) => log.error({ because: because(error) }, 'cannot take what was imported'))
+  void lookAtMedium()
+  neighbours?.gateway.listen(config.gateway!.listen).then(
+    (port) => log.info({ listen: config.gateway!.listen, port }, 'serving blobs to neighbours'),
+    (error) =>
+      tell({
+        kind: 'gateway_down',
+        key: `gateway_down/${time.nowMs()}`,
+        severity: 'alarm',
+        detail: { because: because(error) },
+      }),
+  )
   const everySecond = setInterval(() => {
     attempt(log, 'cannot sample the energy', () => {
       for (const slot of slots) slot.sample()
     })
     attempt(log, 'cannot read the spool', () => uplink.pump())
+    void rotateIfAsked()
+    void lookAtMedium()
   }, secondMs)
-  const everyMinute = setInterval(health, healthMs)
+  /** Asked for by `godwit-agent rotate-key`, or begun before a power cut. The link comes up again with the new key. */
+  let isRotating = false
+  async function rotateIfAsked(): Promise<void> {
+    if (isRotating || stopped || !isRotationAsked(paths)) return
+    isRotating = true
+    try {
+      const from = identity.keyid
+      Object.assign(identity, await rotateKey(paths, identity, { fetch: deps.fetch, time }))
+      log.info({ from, to: identity.keyid }, 'device key rotated')
+      void certificates?.renew()
+      uplink.reportSoon()
+    } catch (error) {
+      log.warn({ because: because(error) }, 'cannot rotate the device key yet')
+    } finally {
+      isRotating = false
+    }
+  }
+
+  const isIssued = enrolment.ca !== undefined && config.tls.certFile === undefined
+  const certificates = isIssued ? new CertificateKeeper(paths, identity, { ...deps, time }) : undefined
+
+  const everyMinute = setInterval(() => {
+    health()
+    void certificates?.look()
+    attempt(log, 'cannot tidy up', tidy)
+  }, healthMs)
   health()
-  // A device that has served nothing yet does not know its own runtime; asking costs one process start, once.
-  const linked =
-    runtime.name === unknownRuntime.name
-      ? probeRuntime(config, deps, ledger).then((found) => found && learnRuntime(found))
-      : Promise.resolve()
-  void linked.then(() => {
+  // A birth says what runs here, and trying that out takes a moment, once; no engine is worth a device that stays silent.
+  const isTooLate = new Promise((resolve) => setTimeout(resolve, engineWaitMs).unref())
+  const isReady = Promise.all([engine.current(), certificates?.look()])
+  void Promise.race([isReady, isTooLate]).finally(() => {
     if (!stopped) uplink.start()
   })
 
@@ -436,28 +480,13 @@ function build(config: AgentConfig, deps: AgentDeps, identity: Identity, unlock:
       clearTimeout(directiveTimer)
       clearInterval(everyMinute)
       await Promise.all(slots.map((slot) => slot.stop()))
+      await neighbours?.gateway.stop()
       await flush(spool, uplink)
       clearInterval(everySecond)
       await uplink.stop(status)
       database.close()
       unlock()
     },
-  }
-}
-
-async function probeRuntime(
-  config: AgentConfig,
-  deps: AgentDeps,
-  ledger: RunnerLedger,
-): Promise<Runtime | undefined> {
-  try {
-    const cage = await Cage.start(deps.runnerScript, config.runner, deps.log, ledger)
-    const found = cage.runtime
-    await cage.stop()
-    return found
-  } catch (error) {
-    deps.log.error({ because: because(error) }, 'no runner starts on this device')
-    return undefined
   }
 }
 

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { checkConfig, configFromEnv, mergeConfig } from '@godwit/protocol/config-check'
 import { Fault } from '@godwit/protocol/fault'
 import { Segment } from '@godwit/protocol/schema'
@@ -70,6 +71,12 @@ export const HubConfig = Type.Object(
         publicUrl: Url(
           'What devices and browsers call this hub, when a proxy or another name stands between.',
         ),
+        trustedProxies: Type.Array(Type.String({ pattern: '^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$' }), {
+          maxItems: 32,
+          default: [],
+          description:
+            'Addresses or networks of proxies in front, as 10.0.0.0/8: they are believed about whose request it is.',
+        }),
         requestsPerMinuteMax: Type.Integer({
           minimum: 60,
           default: 6_000,
@@ -94,14 +101,20 @@ export const HubConfig = Type.Object(
     tls: Type.Object(
       {
         mode: Type.String({
-          enum: ['off', 'files'],
+          enum: ['off', 'hub', 'files'],
           default: 'off',
           description:
-            '`files`: HTTP and MQTT speak TLS alone, with the certificate below. `off`: loopback, or a proxy in front.',
+            '`hub`, `files`: HTTP and MQTT speak TLS alone, with certificates that the hub makes and renews itself, or with the one below. `off`: loopback, or a proxy in front.',
+        }),
+        names: Type.Array(Type.String({ pattern: '^[A-Za-z0-9.:-]{1,253}$' }), {
+          maxItems: 32,
+          default: [],
+          description:
+            'For `hub`: more names and addresses that devices call this hub by, besides those of the two `publicUrl` and loopback.',
         }),
         certFile: File('PEM. The certificate of this hub, with its chain behind it.'),
         keyFile: File('PEM. The private key of that certificate.'),
-        caFile: File('PEM. Who may sign the certificates of devices; needed for `clientCertificates`.'),
+        caFile: File('PEM. For `files`: who may sign the certificates of devices; needed for `clientCertificates`.'),
         clientCertificates: Type.String({
           enum: ['off', 'optional', 'required'],
           default: 'off',
@@ -132,6 +145,11 @@ export const HubConfig = Type.Object(
           default: 512 * 2 ** 20,
           description: 'Bytes. Largest model that is opened for its checks; it is held in memory for that.',
         }),
+        downloadSpreadMs: Ms(
+          0,
+          0,
+          'Devices begin to fetch over HTTP some time within this, an hour at most. Over MQTT they share, so they need not.',
+        ),
       },
       closed,
     ),
@@ -218,7 +236,13 @@ export function loadConfig(
   const file = typeof source === 'string' ? parseYaml(source) : source
   const above = mergeConfig(configFromEnv(HubConfig, env, envPrefix), flags)
   const read = checkConfig(HubConfig, mergeConfig(file, above))
-  const mistakes = read.ok ? [...mistakesOfTls(read.value.tls), ...mistakesOfOidc(read.value.access)] : read.mistakes
+  const mistakes = read.ok
+    ? [
+        ...mistakesOfTls(read.value.tls),
+        ...mistakesOfOidc(read.value.access),
+        ...read.value.http.trustedProxies.flatMap(mistakesOfProxy),
+      ]
+    : read.mistakes
   if (read.ok && mistakes.length === 0) return read.value
   throw new Fault(
     'bad-config',
@@ -229,7 +253,11 @@ export function loadConfig(
 /** What no single key can be blamed for. A hub that was told to ask for certificates must not start without. */
 function mistakesOfTls({ mode, certFile, keyFile, caFile, clientCertificates }: HubConfig['tls']): string[] {
   const asks = clientCertificates !== 'off'
-  if (mode === 'off') return asks ? ['`tls.clientCertificates` needs `tls.mode` files'] : []
+  if (mode === 'off') return asks ? ['`tls.clientCertificates` needs `tls.mode` hub or files'] : []
+  if (mode === 'hub') {
+    const foreign = Object.entries({ certFile, keyFile, caFile }).filter(([, file]) => file !== undefined)
+    return foreign.map(([key]) => `\`tls.${key}\` is for \`tls.mode\` files; the hub makes its own`)
+  }
   return [
     ...(certFile === undefined || keyFile === undefined
       ? ['`tls.mode` files needs `tls.certFile` and `tls.keyFile`']
@@ -245,6 +273,13 @@ function mistakesOfOidc({ oidc }: HubConfig['access']): string[] {
   const { protocol, hostname } = new URL(oidc.issuer)
   const isLoopback = ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
   return protocol === 'https:' || isLoopback ? [] : ['`access.oidc.issuer`: expected https, or http on loopback']
+}
+
+/** A proxy that is misspelled would silently not be believed, and everybody behind it be one address. */
+function mistakesOfProxy(text: string): string[] {
+  const [address = '', bits = '0'] = text.split('/')
+  const isNetwork = isIP(address) !== 0 && Number(bits) <= (isIP(address) === 4 ? 32 : 128)
+  return isNetwork ? [] : [`\`http.trustedProxies\`: expected an address or a network, found ${JSON.stringify(text)}`]
 }
 
 function parseYaml(text: string): Record<string, unknown> {

@@ -9,12 +9,14 @@ import type { Feed } from './feed.ts'
 import type { Enrolment } from './fleet/enrolment.ts'
 import type { Fleet } from './fleet/fleet.ts'
 import type { DeviceKeyRotation } from './fleet/key-rotation.ts'
+import type { WaitingRoom } from './fleet/waiting-room.ts'
 import type { Mqtt } from './mqtt/mqtt-part.ts'
 import type { Registry } from './registry/registry.ts'
 import type { RolloutEngine } from './rollout/engine.ts'
 import type { Database } from './store/database.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 import type { Certificates } from './tls/certificates.ts'
+import type { DeviceCertificates } from './tls/device-certificates.ts'
 import type { Audit } from './trust/audit.ts'
 import type { Directives } from './trust/directives.ts'
 import type { Repository } from './trust/repository.ts'
@@ -35,12 +37,15 @@ export interface Services {
   readonly fleet: Fleet
   readonly keyRotation: DeviceKeyRotation
   readonly enrolment: Enrolment
+  readonly waitingRoom: WaitingRoom
   readonly registry: Registry
   readonly access: Access
   readonly users: Users
   readonly metrics: MetricsRegistry
   /** Absent: this hub speaks plain HTTP and MQTT. */
   readonly certificates?: Certificates
+  /** Absent: this hub makes no certificates. */
+  readonly deviceCertificates?: DeviceCertificates
   /** A part that knows more of devices (drift, energy, completeness) pushes a function here. */
   readonly deviceFacets: DeviceFacet[]
 

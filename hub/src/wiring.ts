@@ -11,6 +11,7 @@ import { createFeed } from './feed.ts'
 import { createEnrolment } from './fleet/enrolment.ts'
 import { createFleet } from './fleet/fleet.ts'
 import { createKeyRotation } from './fleet/key-rotation.ts'
+import { createWaitingRoom } from './fleet/waiting-room.ts'
 import { housekeepingPart } from './housekeeping.ts'
 import type { App } from './http/route-plugin.ts'
 import { createServer } from './http/server.ts'
@@ -23,6 +24,8 @@ import type { Part, PartFactory, Services } from './services.ts'
 import { type Database, openDatabase } from './store/database.ts'
 import { telemetryPart } from './telemetry/telemetry-part.ts'
 import { openCertificates } from './tls/certificates.ts'
+import { createDeviceCertificates } from './tls/device-certificates.ts'
+import { openHubCertificates } from './tls/hub-certificates.ts'
 import { createAudit } from './trust/audit.ts'
 import { createDirectives } from './trust/directives.ts'
 import { readHubKeys } from './trust/hub-keys.ts'
@@ -34,7 +37,7 @@ const parts: readonly PartFactory[] = [telemetryPart, rolloutPart, mqttPart, hou
 export type Addresses = {
   httpUrl: string
   mqttUrl: string
-  /** Only while nobody can administer this hub: logs one browser in, once. */
+  /** At the first start, and while nobody can administer this hub: logs one browser in, once, to make an account. */
   setupLink?: string
 }
 
@@ -59,8 +62,9 @@ export async function createHub(
   const logger = log ?? pino({ level: config.log.level, base: { fleet: config.fleet } }, pino.destination(2))
   const paths = pathsIn(config.stateDir)
   const keys = await readHubKeys(paths.keys)
-  const isTls = config.tls.mode === 'files'
-  const certificates = isTls ? await openCertificates(config.tls, logger, clock) : undefined
+  const { mode } = config.tls
+  const own = mode === 'hub' ? await openHubCertificates(config, logger, clock) : undefined
+  const certificates = mode === 'files' ? await openCertificates(config.tls, logger, clock) : own
   const database = openDatabase(paths.database)
   try {
     await checkFleet(database, config)
@@ -72,6 +76,8 @@ export async function createHub(
     const shared = { database, clock, feed, audit, listenerFailed }
     const repository = await openRepository({ ...shared, keys, metadata: config.metadata })
     const fleetName = config.fleet
+    const waitingRoom = createWaitingRoom(database, clock, audit)
+    const authority = own && { authority: own.authority }
     const core = {
       config,
       clock,
@@ -86,7 +92,9 @@ export async function createHub(
       fleet: createFleet({ ...shared, fleetName }),
       keyRotation: createKeyRotation({ ...shared, fleetName }),
       ...(certificates && { certificates }),
-      enrolment: createEnrolment({ ...shared, repository, fleetName }),
+      ...(authority && { deviceCertificates: createDeviceCertificates({ ...shared, ...authority, fleetName }) }),
+      enrolment: createEnrolment({ ...shared, ...authority, repository, waitingRoom, fleetName }),
+      waitingRoom,
       registry: createRegistry({ ...shared, blobs, limits: config.blobs }),
       access: createAccess(database, clock, audit, config.access),
       users: createUsers(database, clock, audit, config.access),
@@ -134,9 +142,9 @@ function assemble(services: Services, http: App, living: readonly Part[]): Hub {
     await listen(http, config.http)
     const { port: bound } = http.server.address() as AddressInfo
     if (publicUrl === undefined) known.httpUrl = `${scheme}://${authority(host)}:${bound}`
-    if (!(await access.hasAdmin())) {
+    if (await access.needsSetup()) {
       const { secret } = await access.createLoginLink(['admin'], 'hub')
-      setupLink = `${known.httpUrl}/login?link=${secret}`
+      setupLink = `${known.httpUrl}/login?setup=1&link=${secret}`
     }
     log.info({ http: known.httpUrl, mqtt: known.mqttUrl }, 'hub is up')
   }

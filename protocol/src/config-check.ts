@@ -148,7 +148,7 @@ function withUnits(value: unknown, key: string): unknown {
   if (Array.isArray(value)) return value.map((item) => withUnits(item, ''))
   if (isTree(value)) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, withUnits(v, k)]))
   if (typeof value !== 'string') return value
-  const units = /Ms(Min|Max)?$/.test(key) ? milliseconds : /Bytes(Min|Max)?$/.test(key) ? bytes : {}
+  const units = /Ms(Min|Max)?$/.test(key) ? milliseconds : /(?:^b|B)ytes(Min|Max)?$/.test(key) ? bytes : {}
   const [, count, unit] = /^(\d+) ?([A-Za-z]+)$/.exec(value) ?? []
   return unit !== undefined && Object.hasOwn(units, unit) ? Number(count) * units[unit]! : value
 }

@@ -36,6 +36,7 @@ export const resultCodes = {
   probation_error_rate: 'terminal',
   probation_drift: 'terminal',
   probation_latency: 'terminal',
+  probation_energy: 'terminal',
   quarantined: 'terminal',
   superseded: 'terminal',
   cancelled: 'terminal',

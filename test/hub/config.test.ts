@@ -72,6 +72,13 @@ test('a file that is no YAML is refused with the place', () => {
   expect(mistakesIn('fleet: [')).toContain('line 1')
 })
 
+test.each(['10.0.0.0/33', '1.2.3', '::1/129'])(
+  'a proxy that is no address or network is refused: %s',
+  (proxy) => {
+    expect(mistakesIn({ ...least, http: { trustedProxies: [proxy] } })).toContain(`found "${proxy}"`)
+  },
+)
+
 test('a list instead of keys is refused', () => {
   expect(mistakesIn('- fleet')).toContain('keys and values')
 })

@@ -17,10 +17,13 @@ test('a new hub starts, says that it is ready, and stops', async () => {
   const { httpUrl, mqttUrl, setupLink } = box.hub.addresses
   expect(await (await fetch(`${httpUrl}/readyz`)).text()).toBe('ok\n')
   expect(mqttUrl).toMatch(/^mqtt:\/\/127\.0\.0\.1:\d+$/)
-  // The token of `init` is an administrator already.
-  expect(setupLink).toBeUndefined()
+  expect(setupLink).toContain(`${httpUrl}/login?setup=1&link=`)
   await box.hub.stop()
   await expect(fetch(`${httpUrl}/livez`)).rejects.toThrow()
+  // The token of `init` is an administrator, so this was the only time.
+  const next = await box.again()
+  await next.start()
+  expect(next.addresses.setupLink).toBeUndefined()
 })
 
 test('a state directory that belongs to a hub is not made into another one', async () => {

@@ -16,8 +16,8 @@ export function opsetMaxOf({ name, version }: Runtime): number {
   return minor === undefined ? 0 : (opsetMaxByMinor[Number(minor)] ?? 0)
 }
 
-/** From ONNX Runtime's own compatibility table. */
-const opsetMaxByMinor: Record<number, number> = { 20: 21, 21: 21, 22: 22, 23: 23 }
+/** From ONNX Runtime's own compatibility table; of 1.27 tried out: it loads 26 and refuses 27. */
+const opsetMaxByMinor: Record<number, number> = { 20: 21, 21: 21, 22: 22, 23: 23, 27: 26 }
 
 /** What this device is, as far as the operating system tells. */
 export function hardwareOf(sysfs: Sysfs, stateDir: string): Birth['hardware'] {

@@ -1,10 +1,12 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import type { ChildProcess, SendHandle } from 'node:child_process'
 import type { ResultCode } from '@godwit/protocol/result-code'
 import type { DurationMs } from '@godwit/protocol/units'
-import type { Checkpoint, FromRunner, ToRunner } from '../runner/messages.ts'
+import type { ApiOrder, Checkpoint, FromRunner, ToRunner } from '../runner/messages.ts'
+import type { Runtime } from '../runner/session/session.ts'
+import { forkRunner, type RunnerOrder } from './fork-runner.ts'
+import { listenToStderr } from './hearing.ts'
 import type { Log } from './log.ts'
-import type { RunnerLedger } from './runner-ledger.ts'
+import { memoryOf } from './process-memory.ts'
 
 /** How long a runner may take, and how large it may grow. Defaults and reasons are in `config.ts`. */
 export type CageLimits = {
@@ -62,9 +64,10 @@ export class Cage {
   #gone = false
   #pings = 0
   #heardAtMs = 0
+  #serves = false
   rssBytes = 0
   inferences = 0
-  runtime: Extract<FromRunner, { type: 'started' }>['runtime'] | undefined
+  runtime: Runtime | undefined
 
   private constructor(child: ChildProcess, limits: CageLimits, log: Log) {
     this.#child = child
@@ -82,32 +85,17 @@ export class Cage {
     child.on('message', (message) => this.#onMessage(message as FromRunner))
   }
 
-  /** Resolves when the runner has said that it is there. */
-  static async start(script: string, limits: CageLimits, log: Log, ledger: RunnerLedger): Promise<Cage> {
-    const child = fork(script, [], {
-      // Only what a process needs to run: secrets and CI switches of our own environment stay here.
-      env: {
-        PATH: process.env['PATH'],
-        HOME: process.env['HOME'],
-        TZ: process.env['TZ'],
-        // Newer ONNX Runtimes report home by default.
-        ORT_DISABLE_TELEMETRY: '1',
-      },
-      execArgv: [`--max-old-space-size=${Math.max(64, Math.floor(limits.memoryBytesMax / 2 ** 20))}`],
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    })
+  /** Resolves when the runner has said that it is there. @throws RunnerFailure */
+  static async start(order: RunnerOrder & { limits: CageLimits }): Promise<Cage> {
+    const { limits, log, ledger } = order
+    const child = forkRunner(order)
     const { pid } = child
     if (pid !== undefined) {
       ledger.started(pid)
       child.once('exit', () => ledger.ended(pid))
     }
     const cage = new Cage(child, limits, log)
-    child.stderr?.on('data', (bytes: Buffer) =>
-      log.warn(
-        { pid: child.pid, runner: bytes.toString().slice(0, 2_000).trimEnd() },
-        'runner wrote to stderr',
-      ),
-    )
+    listenToStderr(child, log)
     cage.#timers.push(setInterval(() => cage.#checkMemory(), memoryCheckMs).unref())
     const started = await cage.#wait('started', limits.startMsMax, 'selftest_timeout')
     cage.runtime = started.runtime
@@ -126,16 +114,18 @@ export class Cage {
     return this.#ask({ type: 'load', ...order }, 'loaded', this.#limits.loadMsMax, 'selftest_timeout')
   }
 
-  selfTest(promises: Extract<ToRunner, { type: 'self-test' }>['promises']) {
-    return this.#ask(
-      { type: 'self-test', promises },
-      'tested',
-      this.#limits.selfTestMsMax,
-      'selftest_timeout',
-    )
+  selfTest() {
+    return this.#ask({ type: 'self-test' }, 'tested', this.#limits.selfTestMsMax, 'selftest_timeout')
+  }
+
+  /** @param durationMs how long the model is to run without a pause */
+  bench(durationMs: DurationMs) {
+    const deadlineMs = durationMs + this.#limits.hangMsMax
+    return this.#ask({ type: 'bench', durationMs }, 'benched', deadlineMs, 'selftest_timeout')
   }
 
   async serve(order: Omit<Extract<ToRunner, { type: 'serve' }>, 'type'>): Promise<void> {
+    this.#serves = true
     await this.#ask({ type: 'serve', ...order }, 'serving', this.#limits.startMsMax, 'probation_crash')
     this.#watchForHangs()
   }
@@ -159,12 +149,22 @@ export class Cage {
     this.#send({ type: 'stored', window })
   }
 
-  /** Politely first; whatever is left after two seconds is killed. */
-  async stop(): Promise<void> {
+  /** Requests are taken from it from now on, until `handOver`. */
+  listen(api: ApiOrder, handle: unknown): void {
+    if (this.#gone || !this.#child.connected) return
+    this.#child.send({ type: 'listen', api } satisfies ToRunner, handle as SendHandle, () => {})
+  }
+
+  /**
+   * Politely first; whatever is left after two seconds is killed.
+   *
+   * @param lingerMs on top of them, for callers that are still connected to find the runner that took over
+   */
+  async stop(lingerMs = 0): Promise<void> {
     if (this.#gone) return
     this.#ending = true
-    this.#send({ type: 'stop' })
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), 2_000)
+    this.#send({ type: 'stop', lingerMs })
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), 2_000 + lingerMs)
     await this.#exited
     clearTimeout(timer)
   }
@@ -200,6 +200,7 @@ export class Cage {
     this.#heardAtMs = performance.now()
     if (message.type === 'pong') {
       this.inferences = message.inferences
+      this.#checkMemory(message.rssBytes)
       return
     }
     if (message.type === 'window') {
@@ -210,6 +211,9 @@ export class Cage {
       this.events.sourceEnded?.()
       return
     }
+    // Before anything it says counts: a model may load and answer between two looks at its memory.
+    this.#checkMemory()
+    if (this.#verdict) return
     if (message.type === 'failed') {
       // A runner that failed at what it was asked is of no further use.
       this.#condemn(message.code, message.detail)
@@ -219,9 +223,6 @@ export class Cage {
       this.#log.warn({ type: message.type }, 'runner said something nobody asked for')
       return
     }
-    // Before the answer counts: a model may load and answer between two looks at its memory.
-    this.#checkMemory()
-    if (this.#verdict) return
     const { timer, resolve } = this.#waiting
     clearTimeout(timer)
     this.#waiting = undefined
@@ -238,7 +239,7 @@ export class Cage {
     this.#gone = true
     for (const timer of this.#timers) clearInterval(timer)
     const { code, detail } = this.#verdict ?? {
-      code: 'selftest_crash' as const,
+      code: this.#serves ? ('probation_crash' as const) : ('selftest_crash' as const),
       detail: `the runner ended: ${how}`,
     }
     if (this.#waiting) {
@@ -249,15 +250,19 @@ export class Cage {
     this.events.exit?.({ expected: this.#ending, code, detail })
   }
 
-  /** The peak, because a spike between two looks counts as well. */
-  #checkMemory(): void {
-    const memory = memoryOf(this.#child.pid)
-    if (memory === undefined) return
+  /**
+   * The peak, because a spike between two looks counts as well.
+   *
+   * @param saidBytes what the runner says of itself, where the system says nothing
+   */
+  #checkMemory(saidBytes?: number): void {
+    const memory = memoryOf(this.#child.pid) ?? (saidBytes && { rssBytes: saidBytes, peakBytes: saidBytes })
+    if (!memory) return
     this.rssBytes = memory.rssBytes
     const ceiling = this.#limits.memoryBytesMax
     if (memory.peakBytes > ceiling)
       this.#condemn(
-        'selftest_memory',
+        this.#serves ? 'out_of_memory' : 'selftest_memory',
         `the runner held ${memory.peakBytes} bytes, at most ${ceiling} allowed`,
       )
   }
@@ -278,19 +283,5 @@ export class Cage {
     if (this.#gone || !this.#child.connected) return
     // A channel that breaks under the write is an exit, and told as one.
     this.#child.send(message, () => {})
-  }
-}
-
-/** Resident memory of a process in bytes, now and at most; undefined once it is gone, or where there is no /proc. */
-function memoryOf(pid: number | undefined): { rssBytes: number; peakBytes: number } | undefined {
-  if (pid === undefined) return undefined
-  try {
-    const text = readFileSync(`/proc/${pid}/status`, 'utf8')
-    const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1])
-    const rssBytes = kib('VmRSS') * 1024
-    const peakBytes = kib('VmHWM') * 1024
-    return Number.isFinite(rssBytes) && Number.isFinite(peakBytes) ? { rssBytes, peakBytes } : undefined
-  } catch {
-    return undefined
   }
 }

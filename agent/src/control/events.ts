@@ -8,8 +8,11 @@ export type Telling = Omit<EventRecord, 'at' | 'slot' | 'releaseDigest'> & {
   releaseDigest?: string
 }
 
-/** Says something loudly: into the log, and to the hub by way of the spool, once per key. */
-export function teller(spool: Spool, time: TrustedTime, log: Log): (telling: Telling) => void {
+/**
+ * Says something loudly: into the log, and to the hub by way of the spool, once per key. Throws when the disk does not
+ * take it: for what must be told together with something else that is stored.
+ */
+export function recorder(spool: Spool, time: TrustedTime, log: Log): (telling: Telling) => void {
   return (telling) => {
     const at = time.nowMs()
     const body: EventRecord = {
@@ -21,10 +24,16 @@ export function teller(spool: Spool, time: TrustedTime, log: Log): (telling: Tel
     log.warn({ kind: telling.kind, ...telling.detail }, 'event')
     const read = checkBody('event', body)
     if (!read.ok) return log.error({ because: read.detail }, 'event left out')
+    spool.append([{ stream: 'event', body, at: time.leastMs() }], time.leastMs())
+  }
+}
+
+/** The same for everything else: on a full disk the log line is all that is left. */
+export function teller(record: (telling: Telling) => void, log: Log): (telling: Telling) => void {
+  return (telling) => {
     try {
-      spool.append([{ stream: 'event', body, at: time.leastMs() }], time.leastMs())
+      record(telling)
     } catch (error) {
-      // The log line above is all that is left when the disk is full.
       log.error({ kind: telling.kind, because: because(error) }, 'cannot store an event')
     }
   }

@@ -59,6 +59,15 @@ export function readIfThere(path: string): Buffer | undefined {
   }
 }
 
+/** For what the device can do without: a sector that went bad under it must not keep an agent from starting. */
+export function readIfReadable(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path)
+  } catch {
+    return undefined
+  }
+}
+
 /** Bytes that this process may still write on the file system that holds `path`. */
 export function diskFreeBytes(path: string): number {
   const { bavail, bsize } = statfsSync(path)

@@ -40,7 +40,8 @@ const retryMs = 5_000
 const heldBytesMax = 16 * 2 ** 20
 
 type Pending = {
-  checkpoint: Checkpoint
+  /** Absent where a runner only answered its last requests: that moves no source. */
+  checkpoint: Checkpoint | undefined
   record: WindowRecord | undefined
   events: EventRecord[]
   bytes: number
@@ -63,9 +64,8 @@ export class Intake {
   }
 
   take({ window, record, events, checkpoint }: WindowMessage, cage: Cage): void {
-    const energy = this.#deps.energy.close(this.#deps.monotonicMs(), record.inferences)
     const bytes = JSON.stringify({ record, events }).length
-    this.#pending.push({ checkpoint, record: { ...record, energy }, events, bytes })
+    this.#pending.push({ checkpoint, record: this.#measured(record, checkpoint), events, bytes })
     this.#store()
     // Stored or held: the runner need not keep it. Its checkpoint is what a successor is given.
     cage.stored(window)
@@ -76,9 +76,15 @@ export class Intake {
     log.debug({ slot, held: this.#pending.length, ...this.#outage }, 'a window waits for the disk')
   }
 
+  /** The last requests of a runner that was replaced have no energy of their own: the meter is its successor's by then. */
+  #measured(record: WindowRecord, checkpoint: Checkpoint | undefined): WindowRecord {
+    if (!checkpoint) return record
+    return { ...record, energy: this.#deps.energy.close(this.#deps.monotonicMs(), record.inferences) }
+  }
+
   /** Where the source goes on when windows wait for the disk: the stored place would repeat what they hold. */
   get pendingCheckpoint(): Checkpoint | undefined {
-    return this.#pending.at(-1)?.checkpoint
+    return this.#pending.findLast(({ checkpoint }) => checkpoint)?.checkpoint
   }
 
   /** What still waits is measured again after the next start, as far as the source can go back. */
@@ -160,7 +166,7 @@ export class Intake {
       else log.error({ slot, because: read.detail }, 'event left out')
     }
     spool.append(entries, nowMs, () => {
-      writeCheckpoint(database, slot, checkpoint)
+      if (checkpoint) writeCheckpoint(database, slot, checkpoint)
       if (checked?.ok) this.#deps.observe(checked.value)
     })
   }

@@ -1,41 +1,49 @@
 import type { ActiveRelease } from '@godwit/protocol/messages/report'
 import type { Release } from '@godwit/protocol/release/release'
+import type { ApiConfig } from '../runner/api/api-config.ts'
 import type { Checkpoint, FromRunner } from '../runner/messages.ts'
 import type { SourceConfig } from '../runner/sources/source.ts'
-import { Cage, type CageLimits, type Exit, RunnerFailure } from './cage.ts'
-import { bundleDirectory, chooseVariant, readRelease } from './deployment/staging.ts'
-import { because, type Log } from './log.ts'
-import type { Paths } from './paths.ts'
-import type { RunnerLedger } from './runner-ledger.ts'
+import { type Cage, type Exit, RunnerFailure } from './cage.ts'
+import { readRelease } from './deployment/staging.ts'
+import { Listeners } from './listeners.ts'
+import { because } from './log.ts'
+import { SourcePipe } from './source-pipe.ts'
+import { load, startRunner } from './variants/launch.ts'
+import { pairsOf } from './variants/pairs.ts'
+import { circumstancesOf, type ProveDeps, prove } from './variants/prove.ts'
 
 export type WindowMessage = Extract<FromRunner, { type: 'window' }>
 
-export type ServingDeps = {
-  slot: string
-  paths: Paths
-  log: Log
-  runnerScript: string
-  ledger: RunnerLedger
-  limits: CageLimits
+export type ServingDeps = ProveDeps & {
   source: SourceConfig
-  executionProviders: readonly string[]
-  threads: number
-  proofNonce: string
+  api?: ApiConfig
   windowMs: () => number
   /** What the journal says this slot should serve now. */
   active: () => ActiveRelease | undefined
+  /** How a release was proven here before, if the journal still knows. */
+  known: (releaseDigest: string) => ActiveRelease | undefined
   checkpoint: () => Checkpoint | undefined
   random: () => number
   onWindow: (message: WindowMessage, cage: Cage) => void
   onServing: (cage: Cage) => void
+  /** It runs on another execution provider than it was proven on: that one is not there any more. */
+  onProvider: (releaseDigest: string, executionProvider: string) => void
+  /**
+   * The active release was proven with another runtime, hardware or policy, and now is again, or cannot be. False: there
+   * is something more important to do, and the choice stays as it was.
+   */
+  onProvenAgain: (proven: Omit<ActiveRelease, 'since'>) => boolean
+  onUnproven: (failure: RunnerFailure) => void
   onCrash: (exit: Exit) => void
   /** It would not load, several times in a row. */
   onUnusable: (failure: RunnerFailure) => void
   onSourceEnded: () => void
 }
 
-type Held = { cage: Cage; releaseDigest: string }
+type Held = { cage: Cage; releaseDigest: string; variant: string; executionProvider: string }
 
+/** Longer than a client keeps a connection that nothing was said on, and than an answer takes. */
+const lingerMs = 7_000
 const restartMsMin = 500
 const restartMsMax = 60_000
 const restartStableMs = 5 * 60_000
@@ -54,11 +62,22 @@ export class Serving {
   #timer: NodeJS.Timeout | undefined
   #stable: NodeJS.Timeout | undefined
   #stopped = false
+  readonly #listeners: Listeners
+  readonly #pipe: SourcePipe
+  /** Runners that were replaced and still answer callers. */
+  #retired: Promise<unknown> = Promise.resolve()
+  /** Swaps, one after the other. */
   #queue: Promise<unknown> = Promise.resolve()
+  /** Proofs, one after the other and beside the swaps: what serves is started again even while a candidate hangs. */
+  #proofs: Promise<unknown> = Promise.resolve()
+  readonly #leaving = new AbortController()
+  #again: AbortController | undefined
   restarts = 0
 
   constructor(deps: ServingDeps) {
-    this.#deps = deps
+    this.#listeners = new Listeners(deps.api, deps.log)
+    this.#pipe = new SourcePipe(deps.source, deps.log)
+    this.#deps = { ...deps, stdin: () => this.#pipe.fd }
   }
 
   get isServing(): boolean {
@@ -74,46 +93,31 @@ export class Serving {
   }
 
   /**
-   * Loads a release in a process of its own and asks it the publisher's golden vectors, on this hardware. The process
-   * stays as the candidate. @throws RunnerFailure with the code of what went wrong
+   * Finds the release's best variant for this device and proves it, in processes of its own. The last one stays as the
+   * candidate. @throws RunnerFailure with the code of what went wrong; the signal's reason when that aborts
    */
-  prove(releaseDigest: string): Promise<Omit<ActiveRelease, 'since'>> {
-    return this.#inTurn(async () => {
-      await this.#dropCandidate()
-      const release = this.#release(releaseDigest)
-      const { cage, loaded, variant } = await this.#launch(release, releaseDigest)
-      try {
-        const { p95Micros, memoryBytes } = release.promises
-        const promises = {
-          ...(p95Micros !== undefined && { p95Micros }),
-          ...(memoryBytes !== undefined && { memoryBytes }),
-        }
-        const tested = await cage.selfTest(promises)
-        // The runner judges the answers; time and memory are judged again here, by the party that is not the model's.
-        if (p95Micros !== undefined && tested.p95Micros > p95Micros)
-          throw new RunnerFailure(
-            'selftest_latency',
-            `p95 ${Math.round(tested.p95Micros)} µs, promised ${p95Micros} µs`,
-          )
-        if (memoryBytes !== undefined && tested.rssBytes > memoryBytes)
-          throw new RunnerFailure('selftest_memory', `${tested.rssBytes} bytes, promised ${memoryBytes}`)
-        this.#candidate = { cage, releaseDigest }
-        const { model, version } = release
-        const { executionProvider, loadedDigest } = loaded
-        return {
-          model,
-          version,
-          releaseDigest,
-          variant,
-          executionProvider,
-          loadedDigest,
-          proof: tested.proof,
-        }
-      } catch (error) {
+  prove(releaseDigest: string, signal?: AbortSignal): Promise<Omit<ActiveRelease, 'since'>> {
+    // A deployment comes before second thoughts about what serves.
+    this.#again?.abort(new Error('a deployment goes first'))
+    return this.#prove(releaseDigest, signal)
+  }
+
+  #prove(releaseDigest: string, signal?: AbortSignal): Promise<Omit<ActiveRelease, 'since'>> {
+    const proof = this.#proofs.then(async () => {
+      const until = signal ? AbortSignal.any([signal, this.#leaving.signal]) : this.#leaving.signal
+      await this.#inTurn(() => this.#dropCandidate())
+      const subject = { release: this.#release(releaseDigest), releaseDigest }
+      const { cage, proven } = await prove(this.#deps, subject, this.#deps.known(releaseDigest), until)
+      if (until.aborted) {
         await cage.kill()
-        throw error
+        until.throwIfAborted()
       }
+      const { variant, executionProvider } = proven
+      this.#candidate = { cage, releaseDigest, variant, executionProvider }
+      return proven
     })
+    this.#proofs = proof.catch(() => {})
+    return proof
   }
 
   /** A newer directive: the runner that serves takes it over as it is. */
@@ -121,8 +125,11 @@ export class Serving {
     this.#current?.cage.settings({ windowMs: this.#deps.windowMs() })
   }
 
-  async discardCandidate(): Promise<void> {
-    await this.#inTurn(() => this.#dropCandidate())
+  async discardCandidate(releaseDigest?: string): Promise<void> {
+    await this.#inTurn(async () => {
+      if (releaseDigest === undefined || this.#candidate?.releaseDigest === releaseDigest)
+        await this.#dropCandidate()
+    })
   }
 
   /** Makes the processes agree with the journal. Swaps between two readings: the old one hands its place over. */
@@ -132,27 +139,13 @@ export class Serving {
       clearTimeout(this.#timer)
       const active = this.#deps.active()
       if (!active) return this.#serveNothing()
-      if (this.isServing && this.#current?.releaseDigest === active.releaseDigest) return
+      if (this.isServing && this.#current && isSame(this.#current, active)) return
       await this.#swapTo(active)
     })
   }
 
   async #swapTo(active: ActiveRelease): Promise<void> {
-    let next: Held
-    if (this.holdsCandidate(active.releaseDigest)) next = this.#candidate!
-    else {
-      try {
-        const release = this.#release(active.releaseDigest)
-        next = {
-          cage: (await this.#launch(release, active.releaseDigest, active.variant)).cage,
-          releaseDigest: active.releaseDigest,
-        }
-      } catch (error) {
-        this.#failedToStart(error)
-        throw error
-      }
-    }
-    this.#candidate = undefined
+    const next = this.#takeCandidate(active) ?? (await this.#started(active))
     const old = this.#current
     const checkpoint = await this.#handOver(old)
     // Set before it serves: its first window may come before the answer.
@@ -163,17 +156,43 @@ export class Serving {
     }
     this.#current = next
     this.#deps.onServing(next.cage)
-    await old?.cage.stop()
-    await next.cage.serve({
-      source: this.#deps.source,
-      windowMs: this.#deps.windowMs(),
-      ...(checkpoint && { checkpoint }),
-    })
+    if (next.executionProvider !== active.executionProvider)
+      this.#deps.onProvider(active.releaseDigest, next.executionProvider)
+    if (!this.#listeners.isOn) await old?.cage.stop()
+    try {
+      await next.cage.serve({
+        source: this.#deps.source,
+        windowMs: this.#deps.windowMs(),
+        ...(checkpoint && { checkpoint }),
+      })
+      this.#listeners.lendTo(next.cage)
+    } finally {
+      // Not waited for: it answers who is still connected to it, while the other serves already.
+      if (old && this.#listeners.isOn) this.#retire(old)
+    }
     this.#deps.log.info({ slot: this.#deps.slot, version: active.version, pid: next.cage.pid }, 'serving')
     clearTimeout(this.#stable)
     this.#stable = setTimeout(() => {
       this.#failures = 0
     }, restartStableMs).unref()
+    void this.#proveAgain(next, active)
+  }
+
+  /** The one that has just proven itself to be what the journal says; anybody else's stays where it is. */
+  #takeCandidate(active: ActiveRelease): Held | undefined {
+    const candidate = this.#candidate
+    if (!candidate || candidate.cage.isGone || !isSame(candidate, active)) return undefined
+    this.#candidate = undefined
+    return candidate
+  }
+
+  async #started(active: ActiveRelease): Promise<Held> {
+    try {
+      return await this.#launch(active)
+    } catch (error) {
+      this.#failedToStart(error)
+      throw error
+    }
   }
 
   /** A runner that cannot answer is not waited for: the last stored checkpoint is the place to go on from. */
@@ -192,42 +211,40 @@ export class Serving {
     return this.#deps.checkpoint()
   }
 
-  async #launch(release: Release, releaseDigest: string, variantName?: string) {
-    const { deps } = { deps: this.#deps }
+  /** What the journal says, on what it was proven on; where that is not there any more, on what else the policy allows. */
+  async #launch(active: ActiveRelease): Promise<Held> {
+    const { releaseDigest } = active
+    const release = this.#release(releaseDigest)
+    const cage = await startRunner(this.#deps)
+    const pairs = pairsOf(release, this.#deps.executionProviders, await this.#deps.engine.current())
     const variant =
-      release.variants.find(({ name }) => name === variantName) ??
-      chooseVariant(release, deps.executionProviders)
-    if (!variant)
-      throw new RunnerFailure('unsupported_ep', `no variant runs on ${deps.executionProviders.join(', ')}`)
-    const modelFile = release.files[variant.file]!
-    const cage = await Cage.start(deps.runnerScript, deps.limits, deps.log, deps.ledger)
+      release.variants.find(({ name }) => name === active.variant) ??
+      pairs[0]?.variant ??
+      release.variants[0]!
+    const allowed = pairs.filter((pair) => pair.variant === variant).map((pair) => pair.executionProvider)
+    const providers = [...new Set([active.executionProvider, ...allowed])].filter((name) =>
+      allowed.includes(name),
+    )
+    const { executionProvider } = await load(this.#deps, cage, { release, releaseDigest }, variant, providers)
+    return { cage, releaseDigest, variant: variant.name, executionProvider }
+  }
+
+  /**
+   * Figures that were taken with another runtime, on another board or under another policy say nothing any more. What
+   * serves goes on serving meanwhile, and for good if it cannot be proven again.
+   */
+  async #proveAgain({ cage, releaseDigest }: Held, active: ActiveRelease): Promise<void> {
+    if (this.#again || active.choice?.measuredOn === circumstancesOf(this.#deps, cage)) return
+    const again = new AbortController()
+    this.#again = again
     try {
-      const loaded = await cage.load({
-        slot: deps.slot,
-        model: release.model,
-        version: release.version,
-        releaseDigest,
-        directory: bundleDirectory(deps.paths, releaseDigest),
-        variant,
-        modelFile,
-        io: release.io,
-        golden: release.golden,
-        pipeline: release.pipeline,
-        ...(release.profile && { profile: release.profile }),
-        executionProviders: variant.executionProviders.filter((ep) => deps.executionProviders.includes(ep)),
-        threads: deps.threads,
-        proofNonce: deps.proofNonce,
-      })
-      // The disk may have changed since the file was verified.
-      if (loaded.loadedDigest !== modelFile.sha256)
-        throw new RunnerFailure(
-          'integrity',
-          `loaded ${loaded.loadedDigest}, the release names ${modelFile.sha256}`,
-        )
-      return { cage, loaded, variant: variant.name }
+      const proven = await this.#prove(releaseDigest, again.signal)
+      if (this.#deps.onProvenAgain(proven)) await this.reconcile()
     } catch (error) {
-      await cage.kill()
-      throw error
+      if (error instanceof RunnerFailure) this.#deps.onUnproven(error)
+    } finally {
+      this.#again = undefined
+      await this.discardCandidate(releaseDigest)
     }
   }
 
@@ -265,8 +282,14 @@ export class Serving {
     )
   }
 
+  #retire({ cage }: Held): void {
+    const before = this.#retired
+    this.#retired = cage.stop(lingerMs).then(() => before)
+  }
+
   async #serveNothing(): Promise<void> {
     const old = this.#current
+    this.#listeners.close()
     await this.#handOver(old)
     this.#current = undefined
     await old?.cage.stop()
@@ -281,12 +304,16 @@ export class Serving {
   /** The last window first, so that a stop loses nothing. */
   async stop(): Promise<void> {
     this.#stopped = true
+    this.#leaving.abort(new Error('stopping'))
+    await this.#proofs
     clearTimeout(this.#timer)
     clearTimeout(this.#stable)
     await this.#inTurn(async () => {
       await this.#dropCandidate()
       await this.#serveNothing()
     })
+    await this.#retired
+    this.#pipe.close()
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -294,4 +321,12 @@ export class Serving {
     this.#queue = result.catch(() => {})
     return result
   }
+}
+
+function isSame(held: Held, { releaseDigest, variant, executionProvider }: ActiveRelease): boolean {
+  return (
+    held.releaseDigest === releaseDigest &&
+    held.variant === variant &&
+    held.executionProvider === executionProvider
+  )
 }

@@ -1,13 +1,17 @@
 import type { SlotGoal } from '@godwit/protocol/messages/directive'
+import type { ActiveRelease } from '@godwit/protocol/messages/report'
 import type { Phase } from '@godwit/protocol/phase'
 import type { SlotConfig } from '../config.ts'
 import type { Sysfs } from '../energy/sysfs.ts'
 import type { CageLimits } from './cage.ts'
 import type { Clock, TrustedTime } from './clock.ts'
 import { Deployer } from './deployment/deployer.ts'
+import { isAtRest } from './deployment/deployment.ts'
 import type { Hindrance } from './deployment/hindrance.ts'
 import type { Deployment, Journal } from './deployment/journal.ts'
 import type { Downloader } from './download/download.ts'
+import type { Engine } from './engine.ts'
+import type { RunnerTerms } from './fork-runner.ts'
 import { Intake } from './intake.ts'
 import { because, type Log } from './log.ts'
 import type { Paths } from './paths.ts'
@@ -17,6 +21,7 @@ import type { Spool } from './spool/spool.ts'
 import type { Database } from './state/database.ts'
 import { readCheckpoint } from './state/memory.ts'
 import type { Trust } from './trust/trust.ts'
+import { benchMeter } from './variants/bench-energy.ts'
 import { SlotEnergy } from './windows.ts'
 
 /** What all slots of a device share. */
@@ -34,13 +39,15 @@ export type SlotDeps = {
   sysfs: Sysfs
   runnerScript: string
   ledger: RunnerLedger
-  limits: CageLimits
+  engine: Engine
+  limits: CageLimits & RunnerTerms
   opsetMax: () => number | undefined
   isLinkUp: () => boolean
   hindrance: (phase: Phase, goal: SlotGoal | undefined) => Hindrance | undefined
   onRuntime: (runtime: { name: string; version: string; executionProviders: string[] }) => void
   onChange: () => void
-  onEnd: (slot: string, deployment: Deployment) => void
+  recordEnd: (slot: string, deployment: Deployment) => void
+  onEnd: () => void
   onStored: () => void
   onBytes: (slot: string, done: number, total: number) => void
   tell: (event: {
@@ -76,17 +83,31 @@ export class Slot {
       log: deps.log,
       runnerScript: deps.runnerScript,
       ledger: deps.ledger,
+      engine: deps.engine,
       limits: deps.limits,
+      sysfs: deps.sysfs,
+      meter: () => benchMeter(deps.sysfs),
+      monotonicMs: () => clock.monotonicMs(),
+      nowMs: () => deps.time.nowMs(),
       proofNonce: spool.session,
       random: deps.random,
       windowMs: () => trust.directive?.telemetry.windowMs ?? windowMsDefault,
       active: () => journal.read(name).active,
+      known: (releaseDigest) => this.#known(releaseDigest),
       checkpoint: () => this.#intake.pendingCheckpoint ?? readCheckpoint(database, name),
       onWindow: (message, cage) => this.#intake.take(message, cage),
       onServing: (cage) => {
         this.#energy.servedBy(cage.pid)
         if (cage.runtime) deps.onRuntime(cage.runtime)
       },
+      onProvider: (releaseDigest, executionProvider) => {
+        this.#tell('provider_changed', 'warning', { executionProvider })
+        this.#attempt('cannot store where the model runs', () =>
+          this.#amend(releaseDigest, { executionProvider }),
+        )
+      },
+      onProvenAgain: (proven) => this.#provenAgain(proven),
+      onUnproven: ({ code, message }) => this.#tell('active_unproven', 'alarm', { code, because: message }),
       onCrash: ({ code, detail }) => {
         this.#tell('runner_crashed', 'warning', { code, because: detail })
         this.#attempt('cannot store a crash', () => this.deployer.observeCrash())
@@ -108,7 +129,7 @@ export class Slot {
       },
       hindrance: (phase, goal) => deps.hindrance(phase, goal),
       onBytes: (done, total) => deps.onBytes(name, done, total),
-      onEnd: (deployment) => deps.onEnd(name, deployment),
+      recordEnd: (deployment) => deps.recordEnd(name, deployment),
     })
     this.#intake = new Intake({
       slot: name,
@@ -163,6 +184,35 @@ export class Slot {
     this.#intake.stop()
   }
 
+  #known(releaseDigest: string): ActiveRelease | undefined {
+    const { active, lastKnownGood, deployment } = this.#deps.journal.read(this.name)
+    return [deployment.candidate, active, lastKnownGood].find((one) => one?.releaseDigest === releaseDigest)
+  }
+
+  /** Between deployments only: half way through one, what is active is not this release's to change. */
+  #provenAgain(proven: Omit<ActiveRelease, 'since'>): boolean {
+    const { active, deployment } = this.#deps.journal.read(this.name)
+    if (!isAtRest(deployment.phase)) return false
+    if (proven.variant !== active?.variant || proven.executionProvider !== active.executionProvider)
+      this.#tell('variant_changed', 'info', {
+        variant: proven.variant,
+        executionProvider: proven.executionProvider,
+        because: proven.choice?.why ?? '',
+      })
+    return this.#attempt('cannot store a choice', () => this.#amend(proven.releaseDigest, proven)) ?? false
+  }
+
+  /** The same release, served otherwise. */
+  #amend(releaseDigest: string, change: Partial<ActiveRelease>): boolean {
+    const { journal } = this.#deps
+    const { active, lastKnownGood, deployment } = journal.read(this.name)
+    if (active?.releaseDigest !== releaseDigest) return false
+    const releases = { active: { ...active, ...change }, ...(lastKnownGood && { lastKnownGood }) }
+    journal.writeReleases(this.name, releases, deployment)
+    this.#deps.onChange()
+    return true
+  }
+
   /** What needs the disk must not keep the model from serving when the disk is full. */
   #attempt<T>(what: string, work: () => T): T | undefined {
     try {
@@ -178,7 +228,7 @@ export class Slot {
     severity: 'info' | 'warning' | 'alarm',
     detail: Record<string, string | number | boolean>,
   ): void {
-    const { active } = this.#deps.journal.read(this.name)
+    const active = this.#attempt('cannot read the journal', () => this.#deps.journal.read(this.name).active)
     this.#deps.tell({
       kind,
       // Each occurrence is one of its own: it happened in this process at this moment.

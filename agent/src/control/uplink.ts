@@ -6,7 +6,7 @@ import type { PresenceState } from '@godwit/protocol/messages/presence'
 import type { Progress } from '@godwit/protocol/messages/report'
 import { type Ack, ack } from '@godwit/protocol/messages/telemetry'
 import { parseBlockTopic, parseMetaTopic, type Stream, topics } from '@godwit/protocol/topics'
-import { fromRfc3339 } from '@godwit/protocol/units'
+import { type DurationMs, fromRfc3339 } from '@godwit/protocol/units'
 import type { Clock, TrustedTime } from './clock.ts'
 import type { BlockLink } from './download/mqtt-source.ts'
 import { tokenFor } from './hub-http.ts'
@@ -41,6 +41,10 @@ export type UplinkDeps = {
 }
 
 const progressMsMin = 5_000
+/** The hub's word is not signed: whoever forges it delays a download by an hour. */
+const downloadSpreadMsMax = 3_600_000
+/** A broker hands out what it retains at once; after so long it has none. */
+const metadataMsMax = 10_000
 /** Changes close together make one report. */
 const reportDelayMs = 50
 /** Between two looks at whether a batch that is withheld may go. */
@@ -54,8 +58,11 @@ export class Uplink {
   readonly #device: string
   readonly #blockListeners = new Set<(sha256: string, bytes: Uint8Array) => void>()
   readonly #refusalListeners = new Set<(refusal: BlockRefusal) => void>()
+  /** Metadata that was asked for by name, by topic. */
+  readonly #awaited = new Map<string, (bytes: Uint8Array) => void>()
   #connection = 0
   #hubEpoch: string | undefined
+  #downloadSpreadMs = 0
   #isHubThere = false
   #reportTimer: NodeJS.Timeout | undefined
   #lastProgressMs = Number.NEGATIVE_INFINITY
@@ -88,12 +95,40 @@ export class Uplink {
     return this.#link.isUp && this.#isHubThere
   }
 
+  /** What the hub asks devices to spread their downloads over. */
+  get downloadSpreadMs(): DurationMs {
+    return this.#downloadSpreadMs
+  }
+
   start(): void {
     this.#link.start([
       topics.hub(this.#fleet),
-      topics.metaAll(this.#fleet),
+      // The rest is asked for by name when the timestamp names something new: on most days, nothing.
+      topics.meta(this.#fleet, 'timestamp'),
+      topics.metaRoots(this.#fleet),
       topics.downAll(this.#fleet, this.#device),
     ])
+  }
+
+  /** A retained document by its name; undefined when there is no link, or it does not come. */
+  async metadata(role: string, version: number): Promise<Uint8Array | undefined> {
+    if (!this.#link.isUp) return undefined
+    const topic = topics.meta(this.#fleet, role, version)
+    let timer: NodeJS.Timeout | undefined
+    const comes = new Promise<Uint8Array | undefined>((resolve) => {
+      this.#awaited.set(topic, resolve)
+      timer = setTimeout(() => resolve(undefined), metadataMsMax)
+    })
+    try {
+      await this.#link.subscribe([topic])
+      return await comes
+    } catch {
+      return undefined
+    } finally {
+      clearTimeout(timer)
+      this.#awaited.delete(topic)
+      await this.#link.unsubscribe([topic]).catch(() => {})
+    }
   }
 
   /** Says where the device goes, then goes. */
@@ -218,8 +253,11 @@ export class Uplink {
     const block = parseBlockTopic(topic)
     if (block !== undefined) {
       if (payload.length <= blockBytesMax) for (const listen of this.#blockListeners) listen(block, payload)
-    } else if (parseMetaTopic(topic)) onMetadata(topic, payload)
-    else if (topic === topics.hub(this.#fleet)) this.#heardHub(payload)
+    } else if (parseMetaTopic(topic)) {
+      const taker = this.#awaited.get(topic)
+      if (!taker) onMetadata(topic, payload)
+      else if (payload.length > 0) taker(Uint8Array.from(payload))
+    } else if (topic === topics.hub(this.#fleet)) this.#heardHub(payload)
     else if (topic === topics.desired(this.#fleet, this.#device)) {
       // An empty retained message clears the topic; it is no directive.
       if (payload.length > 0 && payload.length <= directiveBytesMax) onDirective(payload)
@@ -251,7 +289,8 @@ export class Uplink {
       this.#deps.log.warn({ because: read.detail }, 'unreadable hub status')
       return
     }
-    const { status, epoch, time, retryAfterMs } = read.value
+    const { status, epoch, time, retryAfterMs, downloadSpreadMs = 0 } = read.value
+    this.#downloadSpreadMs = Math.min(downloadSpreadMs, downloadSpreadMsMax)
     const wasThere = this.#isHubThere
     this.#isHubThere = status === 'online'
     this.#link.spreadOver(retryAfterMs ?? 0)

@@ -18,6 +18,7 @@ import { blobRoutes } from './routes/blobs.ts'
 import { brokerWebhookRoutes } from './routes/broker-webhooks.ts'
 import { deviceKeyRoutes } from './routes/device-keys.ts'
 import { deviceRoutes } from './routes/devices.ts'
+import { directiveRoutes } from './routes/directives.ts'
 import { enrolmentRoutes } from './routes/enrolment.ts'
 import { eventRoutes } from './routes/events.ts'
 import { modelRoutes } from './routes/models.ts'
@@ -30,6 +31,7 @@ import { sessionRoutes } from './routes/sessions.ts'
 import { systemRoutes } from './routes/system.ts'
 import { telemetryRoutes } from './routes/telemetry.ts'
 import { tokenRoutes } from './routes/tokens.ts'
+import { waitingRoomRoutes } from './routes/waiting-room.ts'
 import { userRoutes } from './routes/users.ts'
 
 const routes: readonly RoutePlugin[] = [
@@ -40,8 +42,10 @@ const routes: readonly RoutePlugin[] = [
   oidcRoutes,
   overviewRoutes,
   enrolmentRoutes,
+  waitingRoomRoutes,
   deviceRoutes,
   deviceKeyRoutes,
+  directiveRoutes,
   modelRoutes,
   publishingRoutes,
   rolloutRoutes,
@@ -61,6 +65,8 @@ export async function createServer(services: Services): Promise<App> {
     // One line per answer is ours to write, without the secrets that query strings may hold.
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.http.bodyBytesMax,
+    // Without it, everybody behind a proxy would be one address, and one guesser would make all of them wait.
+    trustProxy: config.http.trustedProxies.length > 0 && [...config.http.trustedProxies],
     genReqId: ({ headers }) => requestIdOf(headers['x-request-id']) ?? uuidv7(),
     // All mistakes of a body at once, and none of them silently removed; the body limit bounds the work.
     ajv: { customOptions: { allErrors: true, removeAdditional: false, strict: false } },
@@ -80,7 +86,10 @@ export async function createServer(services: Services): Promise<App> {
     timeWindow: 60_000,
     enableDraftSpec: true,
     // A fleet behind one address fetches thousands of blocks; what a device may do is bounded by its own token.
-    allowList: ({ routeOptions }) => (routeOptions.config as { access?: string }).access === 'device',
+    allowList: ({ routeOptions }) => {
+      const { access, rateLimit: own } = routeOptions.config as { access?: string; rateLimit?: object }
+      return access === 'device' && own === undefined
+    },
   })
   await app.register(swagger, {
     openapi: {
@@ -90,9 +99,10 @@ export async function createServer(services: Services): Promise<App> {
       security: [{ token: [] }, { session: [] }],
     },
   })
-  app.addHook('onRequest', authenticator(services))
-  app.addHook('onRequest', async ({ device, raw }) => {
-    if (!device) return
+  // After the rate limits, which are hooks of each route on the request: who may not come in is counted too.
+  app.addHook('preParsing', authenticator(services))
+  app.addHook('preParsing', async ({ device, raw, routeOptions }) => {
+    if (!device || routeOptions.config.withoutCertificate) return
     const flaw = certificateFlaw(config.tls.clientCertificates, peerOf(raw.socket), device.id)
     if (flaw !== undefined) throw new Refusal('unauthenticated', flaw, { reason: 'client_certificate' })
   })

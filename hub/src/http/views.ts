@@ -1,3 +1,4 @@
+import { keyFingerprint } from '@godwit/protocol/messages/enrolment'
 import { toRfc3339 } from '@godwit/protocol/units'
 import type { ApiToken } from '../access/access.ts'
 import type { User } from '../access/user.ts'
@@ -13,6 +14,7 @@ export function deviceView(device: Device) {
   return {
     id,
     labels,
+    fingerprint: keyFingerprint(device.publicKey),
     status,
     enrolledAt: toRfc3339(enrolledAt),
     ...optionalTimes({ revokedAt, lastSeenAt }),

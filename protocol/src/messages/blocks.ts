@@ -13,6 +13,8 @@ export const BlockRequest = Type.Object({
     minItems: 1,
     maxItems: blocksPerRequestMax,
   }),
+  /** They were asked for before and did not come: the hub sends them even if it thinks that they are under way. */
+  again: Type.Optional(Type.Boolean()),
 })
 export type BlockRequest = Static<typeof BlockRequest>
 export const blockRequest = defineDocument('block request', BlockRequest)

@@ -13,6 +13,8 @@ export const ProbationPolicy = Type.Object({
   crashesMax: Count,
   /** Absent: latency is not judged in probation. Microseconds, 95th percentile. */
   p95MicrosMax: Type.Optional(Count),
+  /** Absent: energy is not judged. Microjoules of an inference above idle, from windows that were measured only. */
+  energyMicrojoulesMax: Type.Optional(Count),
 })
 export type ProbationPolicy = Static<typeof ProbationPolicy>
 

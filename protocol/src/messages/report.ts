@@ -1,13 +1,65 @@
 import Type, { type Static } from 'typebox'
 import { phases } from '../phase.ts'
 import { resultCodeNames } from '../result-code.ts'
-import { Count, defineDocument, EpochMs, recordOf, Segment, Sha256Hex, VersionName } from '../schema.ts'
+import {
+  Count,
+  defineDocument,
+  EpochMs,
+  mapOf,
+  recordOf,
+  Segment,
+  Sha256Hex,
+  VersionName,
+} from '../schema.ts'
 
 const Phase = Type.Unsafe<(typeof phases)[number]>(Type.String({ enum: [...phases] }))
 const Code = Type.Unsafe<(typeof resultCodeNames)[number]>(Type.String({ enum: [...resultCodeNames] }))
 
 const ReleaseRef = Type.Object({ model: Segment, version: VersionName, releaseDigest: Sha256Hex })
 export type ReleaseRef = Static<typeof ReleaseRef>
+
+/** What decided between variants; the last four name the figure that was smallest. */
+export const choiceGrounds = ['only', 'order', 'latency', 'energy', 'cpu', 'memory'] as const
+export type ChoiceGround = (typeof choiceGrounds)[number]
+
+/**
+ * One variant on one execution provider, as this device found it in a process of its own (SPEC 6.8). A figure that was
+ * not taken is absent. All integers: the document is canonical.
+ */
+export const Trial = Type.Object({
+  variant: Type.String({ maxLength: 64 }),
+  /** The one that ran; the one asked for when nothing ran. */
+  executionProvider: Type.String({ maxLength: 32 }),
+  /** `ok`: it answered the golden vectors within the release's promises. */
+  code: Code,
+  detail: Type.Optional(Type.String({ maxLength: 256 })),
+  /** Nodes of the graph by the provider that ran them; absent where there was only one it could be. */
+  nodes: Type.Optional(mapOf(Count)),
+  p50Micros: Type.Optional(Count),
+  p95Micros: Type.Optional(Count),
+  /** Resident memory of the whole runner behind the self-test. */
+  memoryBytes: Type.Optional(Count),
+  /** CPU time of one inference, all threads. */
+  cpuMicros: Type.Optional(Count),
+  /** One inference, above what the device drew at rest just before. */
+  energyMicrojoules: Type.Optional(Count),
+  energyLabel: Type.Optional(
+    Type.Unsafe<'measured' | 'modelled'>(Type.String({ enum: ['measured', 'modelled'] })),
+  ),
+  energySource: Type.Optional(Type.String({ maxLength: 64 })),
+})
+export type Trial = Static<typeof Trial>
+
+/** Which variant serves, why, and the figures of all that were tried. */
+export const Choice = Type.Object({
+  by: Type.Unsafe<ChoiceGround>(Type.String({ enum: [...choiceGrounds] })),
+  why: Type.String({ maxLength: 512 }),
+  at: EpochMs,
+  /** Names the runtime, the hardware and the policy: when it changes, the device measures again. */
+  measuredOn: Type.String({ maxLength: 64 }),
+  trials: Type.Array(Trial, { maxItems: 16 }),
+})
+export type Choice = Static<typeof Choice>
 
 export const ActiveRelease = Type.Object({
   ...ReleaseRef.properties,
@@ -19,6 +71,7 @@ export const ActiveRelease = Type.Object({
   loadedDigest: Sha256Hex,
   /** SHA-256 over report session, loaded digest and the answer to the first golden vector (SPEC 6.6). */
   proof: Sha256Hex,
+  choice: Type.Optional(Choice),
 })
 export type ActiveRelease = Static<typeof ActiveRelease>
 

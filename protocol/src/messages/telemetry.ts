@@ -51,6 +51,10 @@ export const WindowRecord = Type.Object({
   inferences: Count,
   errors: Count,
   warmUp: Count,
+  /** Inputs that came faster than they could be taken and never became readings; absent: none. */
+  dropped: Type.Optional(Count),
+  /** How many of the readings were requests to the local inference API; absent: none. */
+  requests: Type.Optional(Count),
   anomalies: Count,
   latency: Type.Object({
     counts: Type.Array(Count, {

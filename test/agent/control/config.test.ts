@@ -9,10 +9,12 @@ test('fills in defaults, resolves paths and freezes', () => {
   expect(config.slots['default']).toEqual({
     source: { kind: 'replay', path: '/etc/godwit/mote.jsonl', intervalMs: 1_000, loop: false },
     executionProviders: ['cpu'],
+    prefer: 'latency',
+    energyLabel: 'measured',
     threads: 1,
   })
   expect(config.download.via).toBe('auto')
-  expect(config.link).toEqual({ backoffMsMin: 1_000, backoffMsMax: 300_000 })
+  expect(config.link).toMatchObject({ backoffMsMin: 1_000, backoffMsMax: 300_000, class: 'unmetered' })
   expect(Object.isFrozen(config)).toBe(true)
 })
 
@@ -31,7 +33,7 @@ test('names all mistakes in one message, with the nearest key', () => {
   }
   expect(message).toContain('unknown key `stateDri`, did you mean `stateDir`?')
   expect(message).toContain('slot name `a b`')
-  expect(message).toContain('`loop` and `intervalMs` belong to kind `replay`')
+  expect(message).toContain('`loop` belongs to kind `replay`')
   expect(message).toContain('`slots.ok`: unknown key `sorce`, did you mean `source`?')
   expect(message).toContain('`download.via`')
 })

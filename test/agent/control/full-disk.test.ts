@@ -128,6 +128,20 @@ describe.skipIf(!mayMount())(
       expect(isSeamless()).toBe(true)
     })
 
+    test('started on a read-only disk, it stores what it has measured as soon as it may write, without a restart', async () => {
+      await serving()
+      await device.stop()
+      remount('ro')
+      await device.start()
+      await device.until(() => said('a window waits for the disk').length > 3 * runnerAhead)
+      remount('rw')
+      await hub.until(() => hub.events.some(({ kind }) => kind === 'storage_recovered'))
+      const seen = hub.windows.length
+      await hub.until(() => hub.windows.length > seen + 2)
+      expect(isSeamless()).toBe(true)
+      expect(hub.slot?.active?.version).toBe('1')
+    })
+
     test.each([
       ['full', fill, () => rmSync(ballast())],
       ['read-only', () => remount('ro'), () => remount('rw')],

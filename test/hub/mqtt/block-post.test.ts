@@ -47,6 +47,19 @@ describe('the block post', () => {
     expect(published).toEqual(blocks.slice(0, 8))
   })
 
+  test('does not publish again for a device whose request has crossed the block, unless it says that it missed it', async () => {
+    const { post, published, ask } = postOffice()
+    await ask('a', 0, 1)
+    await vi.advanceTimersByTimeAsync(100)
+    post.forwarded('b', blocks[0]!)
+    await ask('b', 0, 1)
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(published).toEqual([blocks[0]])
+    await post.ask('b', { blob, blockBytes: 4_096, blocks: [{ index: 0, sha256: blocks[0]! }], again: true })
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(published).toEqual([blocks[0], blocks[0]])
+  })
+
   test('publishes again for whoever asks after that', async () => {
     const { published, ask } = postOffice()
     await ask('a', 0, 1)

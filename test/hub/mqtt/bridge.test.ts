@@ -195,7 +195,7 @@ describe('blocks over MQTT', () => {
     const [first] = blocksOf()
     await cam.publish(topics.blockRequest(fleet, 'cam'), request([first!]))
     await vi.waitFor(() => expect(cam.on(topics.block(fleet, first!))).toHaveLength(1))
-    await cam.publish(topics.blockRequest(fleet, 'cam'), request([first!]))
+    await cam.publish(topics.blockRequest(fleet, 'cam'), request([first!], { again: true }))
     await vi.waitFor(() => expect(cam.on(topics.block(fleet, first!))).toHaveLength(2))
   })
 

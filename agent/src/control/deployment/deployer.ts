@@ -21,7 +21,10 @@ export type DeployerDeps = StepDeps & {
   hindrance: (phase: Phase, goal: SlotGoal | undefined) => Hindrance | undefined
   /** The journal has changed in a way that the hub should hear of. */
   onChange: () => void
-  onEnd: (deployment: Deployment) => void
+  /** Within the transaction that stores the end, so that neither a power cut nor a full disk can tell it never or twice. */
+  recordEnd: (deployment: Deployment) => void
+  /** Behind it. */
+  onEnd: () => void
 }
 
 const waitMsMin = 500
@@ -125,9 +128,11 @@ export class Deployer {
 
   async #once(): Promise<void> {
     this.#consider()
-    const { deployment } = this.#read()
+    const { deployment, lastKnownGood } = this.#read()
     if (isAtRest(deployment.phase)) return this.#sleep(undefined)
-    const hindrance = this.#deps.hindrance(deployment.phase, deployment.goal)
+    // Back to what served well before: nobody waits for a quiet hour with that.
+    const isGoingBack = lastKnownGood?.releaseDigest === deployment.goal?.releaseDigest
+    const hindrance = isGoingBack ? undefined : this.#deps.hindrance(deployment.phase, deployment.goal)
     if (hindrance) return this.#hinder(deployment, hindrance)
     const attempt = deployment.attempt + 1
     if (attempt > attemptsMaxOf(deployment)) {
@@ -193,7 +198,10 @@ export class Deployer {
         // Nobody is helped by another pause before giving up.
         if (outcome.counts && attempt >= attemptsMaxOf(deployment))
           return this.#fail(deployment, outcome.code, outcome.detail)
-        this.#write({ ...deployment, attempt, code: outcome.code, detail: outcome.detail })
+        // What a release is rolled back for is the deployment's answer; what holds the rolling back up is not.
+        const setback =
+          deployment.phase === 'rolling_back' ? {} : { code: outcome.code, detail: outcome.detail }
+        this.#write({ ...deployment, attempt, ...setback })
         this.#deps.log.warn(
           {
             slot: this.#deps.slot,
@@ -231,8 +239,7 @@ export class Deployer {
 
   async #succeed(deployment: Deployment, patch: Partial<Deployment> = {}): Promise<void> {
     if (deployment.phase === 'rolling_back') {
-      this.#move(deployment, 'done', { answered: deployment.directiveVersion })
-      return this.#ended()
+      return this.#end(deployment, 'done', { answered: deployment.directiveVersion })
     }
     const { code: _, detail: __, ...clean } = deployment
     if (deployment.phase !== 'probation') {
@@ -240,8 +247,7 @@ export class Deployer {
       return
     }
     const { candidate: _c, evidence: _e, bad: _b, ...kept } = clean
-    this.#move(kept, 'done', { code: 'ok', answered: deployment.directiveVersion })
-    this.#ended()
+    this.#end(kept, 'done', { code: 'ok', answered: deployment.directiveVersion })
   }
 
   async #fail(deployment: Deployment, code: ResultCode, detail: string): Promise<void> {
@@ -256,13 +262,17 @@ export class Deployer {
       this.#move(deployment, 'failed', { code, detail, ...(digest && { bad: digest }) })
       return
     }
-    this.#move(deployment, 'failed', { code, detail, answered: deployment.directiveVersion })
+    this.#end(deployment, 'failed', { code, detail, answered: deployment.directiveVersion })
     await this.#deps.serving.discardCandidate()
-    this.#ended()
   }
 
-  #ended(): void {
-    this.#deps.onEnd(this.#read().deployment)
+  /** The deployment is over, and what the hub is to hear of it is on the disk in the same moment. */
+  #end(deployment: Deployment, signal: Signal, patch: Partial<Deployment>): void {
+    this.#deps.database.transaction(() => {
+      this.#move(deployment, signal, patch)
+      this.#deps.recordEnd(this.#read().deployment)
+    })
+    this.#deps.onEnd()
   }
 
   /** Waits for windows, crashes and time to decide. Only time in service counts. */
@@ -317,14 +327,13 @@ export class Deployer {
     const { deployment } = this.#read()
     const { goal, directiveVersion } = desired
     if (answer === 'cancel') {
-      this.#move(deployment, 'failed', {
+      this.#end(deployment, 'failed', {
         code: 'cancelled',
         detail: 'the slot was taken out of the directive',
         directiveVersion,
         answered: directiveVersion,
       })
       void this.#deps.serving.discardCandidate().catch(() => {})
-      this.#ended()
       return
     }
     if (answer === 'adopt') {

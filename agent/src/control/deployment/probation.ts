@@ -11,6 +11,8 @@ export type Evidence = {
   inferences: number
   errors: number
   latencyCounts: number[]
+  /** Of the windows whose energy was measured, and of nothing else; absent before the first. */
+  energy?: { joules: number; inferences: number }
   crashes: number
   boots: number
 }
@@ -24,13 +26,24 @@ export const noEvidence: Evidence = {
   boots: 0,
 }
 
+/** A meter that saw less of a window than this says nothing of its inferences; as for windows at the hub. */
+const energyCoverageMin = 0.9
+
 export function withWindow(evidence: Evidence, window: WindowRecord): Evidence {
+  const energy = energyOf(evidence, window)
   return {
     ...evidence,
+    ...(energy && { energy }),
     inferences: evidence.inferences + window.inferences,
     errors: evidence.errors + window.errors,
     latencyCounts: evidence.latencyCounts.map((count, i) => count + (window.latency.counts[i] ?? 0)),
   }
+}
+
+function energyOf({ energy }: Evidence, { energy: figure, inferences }: WindowRecord): Evidence['energy'] {
+  if (figure?.label !== 'measured' || figure.coverage < energyCoverageMin || inferences === 0) return energy
+  const { joules, inferences: before } = energy ?? { joules: 0, inferences: 0 }
+  return { joules: joules + figure.joules / figure.coverage, inferences: before + inferences }
 }
 
 /**
@@ -80,8 +93,23 @@ export function judge(evidence: Evidence, policy: ProbationPolicy): Judgement {
       'probation_latency',
       `p95 is up to ${p95Micros} µs, at most ${policy.p95MicrosMax} µs allowed`,
     )
+  const thirst = thirstOf(evidence, policy)
+  if (thirst) return failed('probation_energy', thirst)
   const enough = inferences >= policy.inferences && evidence.servedMs >= policy.durationMs
   return { verdict: enough ? 'passed' : 'undecided' }
+}
+
+/** Why the model takes too much; undefined while it does not, or while too little of it was measured. */
+function thirstOf(
+  { energy }: Evidence,
+  { energyMicrojoulesMax, inferences }: ProbationPolicy,
+): string | undefined {
+  if (energyMicrojoulesMax === undefined || !energy || energy.inferences < Math.max(1, inferences))
+    return undefined
+  const microjoules = Math.round((energy.joules * 1e6) / energy.inferences)
+  return microjoules > energyMicrojoulesMax
+    ? `${microjoules} µJ an inference, measured over ${energy.inferences}, at most ${energyMicrojoulesMax} allowed`
+    : undefined
 }
 
 function failed(code: ResultCode, detail: string): Judgement {

@@ -1,11 +1,6 @@
 import { chmodSync, copyFileSync, linkSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import {
-  mistakesOf,
-  type Release,
-  release as releaseDocument,
-  type Variant,
-} from '@godwit/protocol/release/release'
+import { mistakesOf, type Release, release as releaseDocument } from '@godwit/protocol/release/release'
 import { parseStrict } from '@godwit/protocol/trust/canonical'
 import { readIfThere, syncDirectory, syncFile } from '../files.ts'
 import type { Paths } from '../paths.ts'
@@ -26,13 +21,6 @@ export function readRelease(paths: Paths, releaseDigest: string): Release | stri
   if (!read.ok) return read.detail
   const mistakes = mistakesOf(read.value)
   return mistakes.length > 0 ? `release document: ${mistakes.join('; ')}` : read.value
-}
-
-/** The first variant that this device has an execution provider for. */
-export function chooseVariant(release: Release, executionProviders: readonly string[]): Variant | undefined {
-  return release.variants.find((variant) =>
-    variant.executionProviders.some((ep) => executionProviders.includes(ep)),
-  )
 }
 
 export function isStaged(paths: Paths, releaseDigest: string): boolean {

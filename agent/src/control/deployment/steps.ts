@@ -13,9 +13,10 @@ import { codeFor } from '../report.ts'
 import type { Serving } from '../serving.ts'
 import type { Database } from '../state/database.ts'
 import type { Trust } from '../trust/trust.ts'
+import { hasVariantFor } from '../variants/pairs.ts'
 import type { Deployment, Journal, SlotState } from './journal.ts'
 import { noEvidence } from './probation.ts'
-import { chooseVariant, isStaged, readRelease, stage } from './staging.ts'
+import { isStaged, readRelease, stage } from './staging.ts'
 
 /**
  * What a step came to. `wait` is no move: the same step runs again, later or when the world has changed; `counts` says
@@ -78,7 +79,10 @@ export const steps: Partial<Record<Phase, Step>> = {
           counts: found.because !== 'absent' || deps.isLinkUp(),
         }
     }
-    return fetchFile(deps, releaseDocumentFile(goal), signal, () => {})
+    const document = releaseDocumentFile(goal)
+    const over = await deps.downloader.plan(goal, 'document', [document])
+    if (over) return failed(over.code, over.detail)
+    return fetchFile(deps, goal, document, signal, () => {})
   },
 
   checking: async (deps, { goal }) => {
@@ -105,11 +109,13 @@ export const steps: Partial<Record<Phase, Step>> = {
     const release = readRelease(deps.paths, goal.releaseDigest)
     if (typeof release === 'string') return { signal: 'missing' }
     const files = [...new Map(Object.values(release.files).map((file) => [file.sha256, file])).values()]
+    const over = await deps.downloader.plan(goal, 'bundle', files)
+    if (over) return failed(over.code, over.detail)
     const total = files.reduce((sum, file) => sum + file.sizeBytes, 0)
     const before = total - (await sumOf(files, (file) => deps.downloader.missingBytes(file)))
     let count = before
     for (const file of files) {
-      const outcome = await fetchFile(deps, file, signal, (bytes) => {
+      const outcome = await fetchFile(deps, goal, file, signal, (bytes) => {
         count += bytes
         deps.onBytes(count, total)
       })
@@ -137,23 +143,25 @@ export const steps: Partial<Record<Phase, Step>> = {
     return stage(deps.paths, goal.releaseDigest, release) ? done : { signal: 'missing' }
   },
 
-  self_testing: async (deps, { goal }) => {
+  self_testing: async (deps, { goal }, signal) => {
     if (!isStaged(deps.paths, goal.releaseDigest)) return { signal: 'missing' }
-    const candidate = await deps.serving.prove(goal.releaseDigest)
+    const candidate = await deps.serving.prove(goal.releaseDigest, signal)
     return { signal: 'done', patch: { candidate: { ...candidate, since: deps.time.nowMs() } } }
   },
 
-  activating: async (deps, { goal, deployment, active, lastKnownGood }) => {
+  activating: async (deps, { goal, deployment, active, lastKnownGood }, signal) => {
     // After a restart the proven candidate's process is gone; another one must prove itself, on this very boot.
     const proven = deps.serving.holdsCandidate(goal.releaseDigest) ? deployment.candidate : undefined
     const candidate = proven ?? {
-      ...(await deps.serving.prove(goal.releaseDigest)),
+      ...(await deps.serving.prove(goal.releaseDigest, signal)),
       since: deps.time.nowMs(),
     }
     const fallback = active?.releaseDigest === goal.releaseDigest ? lastKnownGood : active
     const releases = { active: candidate, ...(fallback && { lastKnownGood: fallback }) }
     deps.journal.writeReleases(deps.slot, releases, { ...deployment, candidate, evidence: noEvidence })
     await deps.serving.reconcile()
+    // After a power cut behind the swap, the release serves already and the one that proved itself again is not needed.
+    await deps.serving.discardCandidate()
     return done
   },
 
@@ -180,15 +188,16 @@ function releaseDocumentFile(goal: SlotGoal): BundleFile {
 
 async function fetchFile(
   deps: StepDeps,
+  goal: SlotGoal,
   file: BundleFile,
   signal: AbortSignal,
   onBytes: (count: number) => void,
 ): Promise<Outcome> {
-  const end = await deps.downloader.fetch(file, signal, onBytes)
+  const end = await deps.downloader.fetch(goal, file, signal, onBytes)
   if (end.end === 'complete') return done
-  if (end.end === 'refused' && end.code === 'integrity') return failed(end.code, end.detail)
+  if (end.end === 'failed') return failed(end.code, end.detail)
   // What the hub would not give now it may give after an upload or a restart.
-  return { signal: 'wait', code: end.code, detail: end.detail, counts: deps.isLinkUp() }
+  return { signal: 'wait', code: end.code, detail: end.detail, counts: end.counts && deps.isLinkUp() }
 }
 
 /** What this device lacks for the release, as the code that says so. */
@@ -199,7 +208,7 @@ function unfitness(release: Release, deps: StepDeps): Outcome | undefined {
       'unsupported_arch',
       `this device is ${process.arch}, the release runs on ${arch.join(', ')}`,
     )
-  if (!chooseVariant(release, deps.executionProviders))
+  if (!hasVariantFor(release, deps.executionProviders))
     return failed('unsupported_ep', `no variant runs on ${deps.executionProviders.join(', ')}`)
   if (memoryBytes !== undefined && memoryBytes > totalmem())
     return failed(

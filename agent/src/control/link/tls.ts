@@ -3,9 +3,10 @@ import { request as ask } from 'node:https'
 import { Readable } from 'node:stream'
 import { Fault } from '@godwit/protocol/fault'
 import type { AgentConfig } from '../../config.ts'
+import { readIfThere } from '../files.ts'
 
 /** What the device shows and whom it believes, as Node's TLS and mqtt.js both take it. */
-export type TlsMaterial = { ca?: Buffer; cert?: Buffer; key?: Buffer }
+export type TlsMaterial = { ca?: Buffer | string; cert?: Buffer; key?: Buffer }
 
 /** Read at each connection, so that a certificate that was renewed needs no restart. */
 export function tlsMaterial({ caFile, certFile, keyFile }: AgentConfig['tls']): TlsMaterial {
@@ -13,6 +14,31 @@ export function tlsMaterial({ caFile, certFile, keyFile }: AgentConfig['tls']): 
     ...(caFile !== undefined && { ca: read(caFile) }),
     ...(certFile !== undefined && { cert: read(certFile) }),
     ...(keyFile !== undefined && { key: read(keyFile) }),
+  }
+}
+
+/** The configuration comes first; where it says nothing, what the device got when it joined a hub with an authority. */
+export class HubTls {
+  readonly #config: AgentConfig['tls']
+  readonly #pairFile: string
+  /** PEM of the hub's own authority. */
+  believed: string | undefined
+
+  constructor(config: AgentConfig['tls'], pairFile: string, believed?: string) {
+    this.#config = config
+    this.#pairFile = pairFile
+    this.believed = believed
+  }
+
+  readonly material = (): TlsMaterial => {
+    const given = tlsMaterial(this.#config)
+    const pair = given.cert ? undefined : readIfThere(this.#pairFile)
+    return {
+      ...(this.believed !== undefined && { ca: this.believed }),
+      // Key and certificate are in the one file; each reader takes its own.
+      ...(pair && { cert: pair, key: pair }),
+      ...given,
+    }
   }
 }
 
@@ -30,14 +56,15 @@ const noBody = new Set([204, 205, 304])
  * `fetch` with a CA and a client certificate, which the built-in one cannot be given. It does what the agent asks of
  * it: text bodies, signals, and no redirects, since a hub has no business to send a device elsewhere.
  */
-export function fetchOver(config: AgentConfig['tls'], plain: typeof fetch): typeof fetch {
-  if (config.caFile === undefined && config.certFile === undefined) return plain
+export function fetchOver(material: () => TlsMaterial, plain: typeof fetch): typeof fetch {
   return async (input, init = {}) => {
     const url = new URL(input instanceof Request ? input.url : input)
     if (url.protocol !== 'https:') return plain(input, init)
+    const held = material()
+    if (!held.ca && !held.cert) return plain(input, init)
     const { method = 'GET', headers, body, signal } = init
     const options = {
-      ...tlsMaterial(config),
+      ...held,
       // A connection of its own for each: no pool that would outlive a changed certificate.
       agent: false as const,
       method,

@@ -5,7 +5,8 @@ export type CounterName = 'connection' | 'report'
 
 /**
  * Strictly increasing numbers, stored before they are used. A disk that takes no writes must not cut the device off:
- * then the numbers go on in memory, from the clock, which is ahead of anything counted one by one.
+ * then they go on in memory, and whoever starts next cannot know how far. So the first number of a process is never
+ * below the clock's seconds: nothing here is counted faster than that, and a hub would not hear a number told before.
  */
 export class Counters {
   readonly #database: Database
@@ -18,10 +19,8 @@ export class Counters {
   }
 
   advance(name: CounterName): number {
-    const stored = this.#read(name)
-    // A database made anew starts beyond every number that the lost one gave out.
-    const least = Math.max(stored, this.#last.get(name) ?? 0)
-    const value = least === 0 ? Math.max(1, Math.floor(this.#nowMs() / 1000)) : least + 1
+    const least = this.#last.get(name) ?? Math.floor(this.#nowMs() / 1000) - 1
+    const value = Math.max(this.#read(name), least, 0) + 1
     this.#last.set(name, value)
     try {
       this.#database.run(
@@ -30,15 +29,9 @@ export class Counters {
         value,
       )
     } catch {
-      return this.#inMemory(name, value)
+      // Used all the same; see above.
     }
     return value
-  }
-
-  #inMemory(name: CounterName, value: number): number {
-    const ahead = Math.max(value, Math.floor(this.#nowMs() / 1000))
-    this.#last.set(name, ahead)
-    return ahead
   }
 
   #read(name: CounterName): number {

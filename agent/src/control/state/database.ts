@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, renameSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
 import { Fault } from '@godwit/protocol/fault'
 import type { EpochMs } from '@godwit/protocol/units'
 import { schemaVersion, tables } from './tables.ts'
@@ -10,16 +11,20 @@ export type Row = Record<string, SQLInputValue>
 /** node:sqlite with prepared statements kept, transactions that nest, and faults that name the file. */
 export class Database {
   readonly path: string
-  readonly #sqlite: DatabaseSync
+  #sqlite: DatabaseSync
+  #reopen: (() => DatabaseSync) | undefined
   readonly #statements = new Map<string, ReturnType<DatabaseSync['prepare']>>()
   #depth = 0
 
-  constructor(path: string, sqlite: DatabaseSync) {
+  /** @param reopen of a file that may be open to read only: asked again whenever something is to be written */
+  constructor(path: string, sqlite: DatabaseSync, reopen?: () => DatabaseSync) {
     this.path = path
     this.#sqlite = sqlite
+    this.#reopen = reopen
   }
 
   run(sql: string, ...values: SQLInputValue[]): number {
+    this.#prepareToWrite()
     return this.#attempt(() => Number(this.#prepare(sql).run(...values).changes))
   }
 
@@ -34,6 +39,7 @@ export class Database {
   /** All or nothing. `work` is synchronous, so nobody else's statement can slip into it. */
   transaction<T>(work: () => T): T {
     if (this.#depth > 0) return work()
+    this.#prepareToWrite()
     this.#attempt(() => this.#sqlite.exec('BEGIN IMMEDIATE'))
     this.#depth = 1
     try {
@@ -70,6 +76,19 @@ export class Database {
       throw new Fault('store-unavailable', `database ${this.path}`, { cause })
     }
   }
+
+  /** A file system that was read-only when the agent started may have been put right since. */
+  #prepareToWrite(): void {
+    if (!this.#reopen || this.#depth > 0) return
+    try {
+      const writable = this.#reopen()
+      this.close()
+      this.#sqlite = writable
+      this.#reopen = undefined
+    } catch {
+      // Then the write fails, and says why.
+    }
+  }
 }
 
 /**
@@ -89,7 +108,7 @@ export function openDatabase(path: string, nowMs: EpochMs): Opened {
   try {
     mkdirSync(dirname(path), { recursive: true })
     const isNew = !existsSync(path)
-    return { database: openFile(path), condition: isNew ? 'new' : 'found' }
+    return { database: openPatiently(path), condition: isNew ? 'new' : 'found' }
   } catch (because) {
     if (!isDamage(because)) return { database: inMemory(), condition: 'memory', because }
     try {
@@ -101,22 +120,71 @@ export function openDatabase(path: string, nowMs: EpochMs): Opened {
   }
 }
 
+/**
+ * One failure of the disk must not make this life forget everything, so it is asked again, also when the answer was
+ * damage: a page that could not be read looks like it. Then it is taken to read only; then without the index file that
+ * SQLite shares between processes, for which a disk that was full at start has no room; last as a file that nobody can
+ * change, which a read-only file system needs. What is in the database can be read all the same.
+ */
+const ways = [
+  { access: 'write', lockingMode: 'NORMAL' },
+  { access: 'write', lockingMode: 'NORMAL' },
+  { access: 'any', lockingMode: 'NORMAL' },
+  { access: 'any', lockingMode: 'EXCLUSIVE' },
+  { access: 'immutable', lockingMode: 'NORMAL' },
+] as const
+type Way = (typeof ways)[number]
+
+function openPatiently(path: string): Database {
+  for (const [tried, way] of ways.entries()) {
+    try {
+      return openFile(path, way)
+    } catch (error) {
+      // Damage that was found twice is damage, whichever way one looks at it.
+      if (tried === ways.length - 1 || (tried > 0 && isDamage(error))) throw error
+    }
+  }
+  throw new Error('no way to open a database')
+}
+
 function inMemory(): Database {
   return openFile(':memory:')
 }
 
-function openFile(path: string): Database {
-  const sqlite = new DatabaseSync(path)
+function connect(path: string, { lockingMode, access }: Way): DatabaseSync {
+  const sqlite = new DatabaseSync(access === 'immutable' ? immutable(path) : path)
   try {
+    sqlite.exec(`PRAGMA locking_mode = ${lockingMode}`)
     // FULL: what was committed outlives a power cut, which is what "stored before it is done" rests on.
     sqlite.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000')
+    // SQLite says nothing when it may only read; this writes nothing in the end, but needs to be allowed to.
+    if (access === 'write') sqlite.exec('BEGIN IMMEDIATE; CREATE TABLE probe (a); ROLLBACK')
+    return sqlite
+  } catch (error) {
+    sqlite.close()
+    throw error
+  }
+}
+
+/** Without the log, so only where there is none: what stands in it would be missing. */
+function immutable(path: string): URL {
+  if (existsSync(`${path}-wal`) && statSync(`${path}-wal`).size > 0)
+    throw new Fault('store-unavailable', `${path} has a log that cannot be read here`)
+  const url = pathToFileURL(path)
+  url.search = 'immutable=1'
+  return url
+}
+
+function openFile(path: string, way: Way = ways[0]): Database {
+  const sqlite = connect(path, way)
+  try {
     const found = Number(sqlite.prepare('PRAGMA user_version').get()?.['user_version'])
     const check = sqlite.prepare('PRAGMA quick_check(1)').get()?.['quick_check']
     if (check !== 'ok') throw new Fault('database-damaged', `${path}: ${String(check)}`)
     if (found > schemaVersion)
       throw new Fault('database-too-new', `${path}: schema ${found}, this agent knows up to ${schemaVersion}`)
     if (found === 0) sqlite.exec(`BEGIN; ${tables}; PRAGMA user_version = ${schemaVersion}; COMMIT`)
-    return new Database(path, sqlite)
+    return new Database(path, sqlite, way.access === 'write' ? undefined : () => connect(path, ways[0]))
   } catch (error) {
     sqlite.close()
     throw error

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs'
 import { Fault } from '@godwit/protocol/fault'
-import { readIfThere, writeDurably } from '../files.ts'
+import { readIfReadable, writeDurably } from '../files.ts'
 import type { Paths } from '../paths.ts'
 import { identityIn, identityOf, isAlive, type ProcessIdentity } from './process-identity.ts'
 
@@ -9,7 +9,7 @@ import { identityIn, identityOf, isAlive, type ProcessIdentity } from './process
  * must never keep the device from starting, so the holder is recognised by boot and start time, not by its number.
  */
 export function takeLock(paths: Paths): () => void {
-  const holder = holderIn(readIfThere(paths.lock)?.toString())
+  const holder = holderIn(readIfReadable(paths.lock)?.toString())
   if (holder && holder.pid !== process.pid && isAlive(holder))
     throw new Fault('state-in-use', `${paths.root} is used by the agent with process id ${holder.pid}`)
   try {

@@ -1,5 +1,5 @@
-import { judge, noEvidence, p95MicrosOf } from '@godwit/agent/control/deployment/probation'
-import { latencyBucketMicros } from '@godwit/protocol/messages/telemetry'
+import { judge, noEvidence, p95MicrosOf, withWindow } from '@godwit/agent/control/deployment/probation'
+import { latencyBucketMicros, type WindowRecord } from '@godwit/protocol/messages/telemetry'
 import { describe, expect, test } from 'vitest'
 
 const policy = {
@@ -55,5 +55,27 @@ describe('probation', () => {
   test('latency beyond the policy ends it', () => {
     const slow = [...latencyBucketMicros.map(() => 0), 20]
     expect(judge({ ...good, latencyCounts: slow }, policy)).toMatchObject({ code: 'probation_latency' })
+  })
+
+  test('joules end it where they were measured, over as many inferences as it asks for', () => {
+    const thrifty = { ...policy, energyMicrojoulesMax: 500 }
+    const window = (label: 'measured' | 'modelled' | 'assumed', coverage = 1) =>
+      ({
+        inferences: 10,
+        errors: 0,
+        latency: { counts: [] },
+        energy: { joules: 0.006 * coverage, label, coverage },
+      }) as unknown as WindowRecord
+    const after = (...windows: WindowRecord[]) => judge(windows.reduce(withWindow, good), thrifty)
+    expect(after(window('measured'), window('measured', 0.95))).toMatchObject({
+      code: 'probation_energy',
+      detail: '600 µJ an inference, measured over 20, at most 500 allowed',
+    })
+    expect(after(window('measured'), window('assumed'), window('modelled')).verdict).toBe('passed')
+    expect(after(window('measured'), window('measured', 0.5)).verdict).toBe('passed')
+    const generous = { ...policy, energyMicrojoulesMax: 600 }
+    expect(judge([window('measured'), window('measured')].reduce(withWindow, good), generous).verdict).toBe(
+      'passed',
+    )
   })
 })

@@ -72,6 +72,28 @@ describe('the database', () => {
     database.close()
     expect(seen).toEqual([1_000, 1_001, 1_002, 1_003, 1_004, 1_005, 2_000])
   })
+
+  test('numbers told from a full disk are not told again after a restart', () => {
+    const path = join(directory, 'agent.db')
+    const first = openDatabase(path, 0).database
+    new Counters(first, () => 1_000_000).advance('report')
+    first.close()
+    const full = openDatabase(path, 0).database
+    const told = new Counters(
+      Object.assign(Object.create(full), {
+        get: full.get.bind(full),
+        run() {
+          throw new Error('the disk is full')
+        },
+      }),
+      () => 5_000_000,
+    )
+    const last = [told.advance('report'), told.advance('report'), told.advance('report')].at(-1)!
+    full.close()
+    const { database } = openDatabase(path, 0)
+    expect(new Counters(database, () => 5_010_000).advance('report')).toBeGreaterThan(last)
+    database.close()
+  })
 })
 
 describe('the pointer file', () => {

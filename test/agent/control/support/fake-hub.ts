@@ -19,6 +19,8 @@ import { Aedes } from 'aedes'
 import { now, TufRepository } from '../../../support/tuf-repository.ts'
 
 const fleet = 'shed'
+/** Keeps the records of a second spool apart from those of the first in `records`. */
+const seqsPerSession = 1_000_000
 export const deviceId = 'd1'
 
 export type ReleaseOptions = {
@@ -63,8 +65,9 @@ export class FakeHub {
   #directiveVersion = 0
   #counter = 0
   #goals: Record<string, SlotGoal> = {}
-  #session = ''
-  readonly #acked: Record<Stream, number> = { event: 0, window: 0, health: 0 }
+  /** Spools that numbered records, in the order in which they were heard of: each begins at 1 again. */
+  readonly sessions: string[] = []
+  readonly #acked = new Map<string, Record<Stream, number>>()
   readonly #waiting = new Set<() => void>()
   windowMs = 100
 
@@ -289,18 +292,21 @@ export class FakeHub {
     const read = sealed.ok ? decodeBatch(sealed.value.payload) : sealed
     if (!read.ok) throw new Error(read.detail)
     const batch: Batch = read.value
-    this.#session ||= batch.session
+    if (!this.sessions.includes(batch.session)) this.sessions.push(batch.session)
+    const base = this.sessions.indexOf(batch.session) * seqsPerSession
+    const acked = this.#acked.get(batch.session) ?? { event: 0, window: 0, health: 0 }
+    this.#acked.set(batch.session, acked)
     const held = this.records[batch.stream]
     for (const { seq, body } of batch.records) {
-      if (held.has(seq)) this.duplicates++
-      held.set(seq, body)
+      if (held.has(base + seq)) this.duplicates++
+      held.set(base + seq, body)
     }
-    for (const [first, last] of batch.dropped) this.dropped.push([batch.stream, first, last])
+    for (const [first, last] of batch.dropped) this.dropped.push([batch.stream, base + first, base + last])
     const gone = (seq: number) => this.dropped.some(([s, a, b]) => s === batch.stream && a <= seq && seq <= b)
-    while (held.has(this.#acked[batch.stream] + 1) || gone(this.#acked[batch.stream] + 1))
-      this.#acked[batch.stream]++
+    while (held.has(base + acked[batch.stream] + 1) || gone(base + acked[batch.stream] + 1))
+      acked[batch.stream]++
     if (!this.answersAcks) return
-    const ack = { session: batch.session, acks: { [batch.stream]: this.#acked[batch.stream] } }
+    const ack = { session: batch.session, acks: { [batch.stream]: acked[batch.stream] } }
     this.#send(topics.ack(fleet, deviceId), Buffer.from(JSON.stringify(ack)))
   }
 
