@@ -19,15 +19,12 @@ const Slot = Type.Object(
     source: SourceSchema,
     api: Type.Optional(ApiSchema),
     executionProviders: Type.Optional(
-      Type.Array(
-        Type.String({ enum: ['cpu', 'cuda', 'tensorrt', 'dml', 'coreml', 'webgpu', 'wasm'] }),
-        {
-          default: ['cpu'],
-          minItems: 1,
-          description:
-            'What a model may run on, in order of preference: `cpu`, `cuda`, `tensorrt`, `dml`, `coreml`, `webgpu` or `wasm`. What is not there is passed over.',
-        },
-      ),
+      Type.Array(Type.String({ enum: ['cpu', 'cuda', 'tensorrt', 'dml', 'coreml', 'webgpu', 'wasm'] }), {
+        default: ['cpu'],
+        minItems: 1,
+        description:
+          'What a model may run on, in order of preference: `cpu`, `cuda`, `tensorrt`, `dml`, `coreml`, `webgpu` or `wasm`. What is not there is passed over.',
+      }),
     ),
     prefer: Type.Optional(
       Type.String({
@@ -171,7 +168,7 @@ export const AgentConfigSchema = Type.Object(
           default: [],
           maxItems: 16,
           description:
-            "Servers with `/blobs/sha256/…`, asked before the hub. They need no trust and get no token; one wrong block, and one is left aside for an hour.",
+            'Servers with `/blobs/sha256/…`, asked before the hub. They need no trust and get no token; one wrong block, and one is left aside for an hour.',
         }),
         budget: Type.Object(
           {
@@ -282,7 +279,8 @@ export const AgentConfigSchema = Type.Object(
         meteredInterfaces: Type.Array(Type.String({ pattern: '^[A-Za-z0-9_.:-]{1,32}\\*?$' }), {
           default: ['wwan*', 'ppp*'],
           maxItems: 32,
-          description: 'The link is metered while the default route leaves by one of these; `*` at the end fits any rest.',
+          description:
+            'The link is metered while the default route leaves by one of these; `*` at the end fits any rest.',
         }),
       },
       { ...closed, default: {} },
@@ -406,17 +404,19 @@ export function agentConfig(given: unknown, directory: string): AgentConfig {
       `the configuration has ${mistakes.length} mistake(s):\n  ${mistakes.join('\n  ')}`,
     )
   const slots = Object.fromEntries(
-    Object.entries(value.slots).map(([name, { source, api, executionProviders, prefer, energyLabel, threads }]) => [
-      name,
-      Object.freeze({
-        source: sourceOf(source, directory),
-        ...(api && { api: apiOf(api, directory) }),
-        executionProviders: executionProviders ?? ['cpu'],
-        prefer: (prefer ?? 'latency') as Preference,
-        energyLabel: (energyLabel ?? 'measured') as SlotConfig['energyLabel'],
-        threads: threads ?? 1,
-      }),
-    ]),
+    Object.entries(value.slots).map(
+      ([name, { source, api, executionProviders, prefer, energyLabel, threads }]) => [
+        name,
+        Object.freeze({
+          source: sourceOf(source, directory),
+          ...(api && { api: apiOf(api, directory) }),
+          executionProviders: executionProviders ?? ['cpu'],
+          prefer: (prefer ?? 'latency') as Preference,
+          energyLabel: (energyLabel ?? 'measured') as SlotConfig['energyLabel'],
+          threads: threads ?? 1,
+        }),
+      ],
+    ),
   )
   return Object.freeze({
     ...value,

@@ -152,7 +152,8 @@ function build(config: AgentConfig, deps: Linked, identity: Identity, unlock: ()
     ...deps,
     ledger,
     recall: () => (runtime.name === unknownRuntime.name ? undefined : readMeta(database, 'preflight')),
-    remember: (text) => attempt(log, 'cannot store a preflight', () => writeMeta(database, 'preflight', text)),
+    remember: (text) =>
+      attempt(log, 'cannot store a preflight', () => writeMeta(database, 'preflight', text)),
     onRuntime: learnRuntime,
     tell: (kind, severity, detail) => tell({ kind, key: `${kind}/${time.nowMs()}`, severity, detail }),
   })
@@ -205,8 +206,7 @@ function build(config: AgentConfig, deps: Linked, identity: Identity, unlock: ()
     hubSpreadMs: () => uplink.downloadSpreadMs,
     tell,
   })
-  const neighbours =
-    config.gateway && gatewayPart(config.gateway, { paths, trust, clock, log, ...sharing })
+  const neighbours = config.gateway && gatewayPart(config.gateway, { paths, trust, clock, log, ...sharing })
   goThrough(neighbours?.source)
   const medium = new Medium({
     paths,

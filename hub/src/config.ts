@@ -24,9 +24,14 @@ const closed = { additionalProperties: false, default: {} }
 /** Login through a provider that speaks OpenID Connect, beside passwords and links. */
 const OidcConfig = Type.Object(
   {
-    issuer: Type.String({ pattern: '^https?://', description: 'Address of the provider; http on loopback alone.' }),
+    issuer: Type.String({
+      pattern: '^https?://',
+      description: 'Address of the provider; http on loopback alone.',
+    }),
     clientId: Type.String({ minLength: 1, description: 'What this hub is called there.' }),
-    clientSecretFile: File('Holds the secret that goes with it; absent: a public client, which PKCE protects.'),
+    clientSecretFile: File(
+      'Holds the secret that goes with it; absent: a public client, which PKCE protects.',
+    ),
     label: Type.String({
       default: 'Log in with single sign-on',
       maxLength: 64,
@@ -37,7 +42,10 @@ const OidcConfig = Type.Object(
       default: 'preferred_username',
       description: 'Claim that becomes the name; must be unique and stable at the provider.',
     }),
-    rolesClaim: Type.String({ default: 'groups', description: 'Claim whose values are looked up in `roles`.' }),
+    rolesClaim: Type.String({
+      default: 'groups',
+      description: 'Claim whose values are looked up in `roles`.',
+    }),
     roles: Type.Unsafe<Record<string, Role[]>>({
       type: 'object',
       additionalProperties: { type: 'array', items: { type: 'string', enum: [...roles] }, minItems: 1 },
@@ -114,7 +122,9 @@ export const HubConfig = Type.Object(
         }),
         certFile: File('PEM. The certificate of this hub, with its chain behind it.'),
         keyFile: File('PEM. The private key of that certificate.'),
-        caFile: File('PEM. For `files`: who may sign the certificates of devices; needed for `clientCertificates`.'),
+        caFile: File(
+          'PEM. For `files`: who may sign the certificates of devices; needed for `clientCertificates`.',
+        ),
         clientCertificates: Type.String({
           enum: ['off', 'optional', 'required'],
           default: 'off',
@@ -201,7 +211,11 @@ export const HubConfig = Type.Object(
         sessionMs: Ms(7 * day, 60_000, 'How long a browser stays logged in.'),
         loginLinkMs: Ms(15 * 60_000, 1_000, 'How long a login link may lie around.'),
         invitationMs: Ms(3 * day, 60_000, 'How long a person has to choose a password.'),
-        tokenMsMax: Ms(400 * day, 60_000, 'Longest life of an API token; what is asked for beyond it is cut.'),
+        tokenMsMax: Ms(
+          400 * day,
+          60_000,
+          'Longest life of an API token; what is asked for beyond it is cut.',
+        ),
         oidc: Type.Optional(OidcConfig),
       },
       closed,
@@ -269,17 +283,22 @@ function mistakesOfTls({ mode, certFile, keyFile, caFile, clientCertificates }: 
 /** A provider over plain http would hand its users' logins to whoever is on the way. */
 function mistakesOfOidc({ oidc }: HubConfig['access']): string[] {
   if (!oidc) return []
-  if (!URL.canParse(oidc.issuer)) return [`\`access.oidc.issuer\`: expected an address, found ${JSON.stringify(oidc.issuer)}`]
+  if (!URL.canParse(oidc.issuer))
+    return [`\`access.oidc.issuer\`: expected an address, found ${JSON.stringify(oidc.issuer)}`]
   const { protocol, hostname } = new URL(oidc.issuer)
   const isLoopback = ['localhost', '127.0.0.1', '[::1]'].includes(hostname)
-  return protocol === 'https:' || isLoopback ? [] : ['`access.oidc.issuer`: expected https, or http on loopback']
+  return protocol === 'https:' || isLoopback
+    ? []
+    : ['`access.oidc.issuer`: expected https, or http on loopback']
 }
 
 /** A proxy that is misspelled would silently not be believed, and everybody behind it be one address. */
 function mistakesOfProxy(text: string): string[] {
   const [address = '', bits = '0'] = text.split('/')
   const isNetwork = isIP(address) !== 0 && Number(bits) <= (isIP(address) === 4 ? 32 : 128)
-  return isNetwork ? [] : [`\`http.trustedProxies\`: expected an address or a network, found ${JSON.stringify(text)}`]
+  return isNetwork
+    ? []
+    : [`\`http.trustedProxies\`: expected an address or a network, found ${JSON.stringify(text)}`]
 }
 
 function parseYaml(text: string): Record<string, unknown> {

@@ -92,7 +92,9 @@ export async function createHub(
       fleet: createFleet({ ...shared, fleetName }),
       keyRotation: createKeyRotation({ ...shared, fleetName }),
       ...(certificates && { certificates }),
-      ...(authority && { deviceCertificates: createDeviceCertificates({ ...shared, ...authority, fleetName }) }),
+      ...(authority && {
+        deviceCertificates: createDeviceCertificates({ ...shared, ...authority, fleetName }),
+      }),
       enrolment: createEnrolment({ ...shared, ...authority, repository, waitingRoom, fleetName }),
       waitingRoom,
       registry: createRegistry({ ...shared, blobs, limits: config.blobs }),

@@ -89,7 +89,8 @@ const isOnline = (id: string) =>
     const all = await godwit<Device[]>('device', 'list')
     return all.find((one) => one.id === id && one.status === 'online')
   })
-const certificateOf = (name: string) => new X509Certificate(readFileSync(pathsIn(stateOf(name)).clientCertificate))
+const certificateOf = (name: string) =>
+  new X509Certificate(readFileSync(pathsIn(stateOf(name)).clientCertificate))
 
 test('a device that an operator lets in, after comparing the fingerprint at both ends', async () => {
   powerUp('odd', { ...joinConfig, deviceId: 'odd' })
@@ -142,7 +143,10 @@ test('a running device that is asked for another key takes it, with another cert
     const now = await device('cam-7')
     return now.fingerprint !== before.fingerprint && now.status === 'online'
   })
-  await eventually('cam-7 to have another certificate', async () => certificateOf('cam-7').serialNumber !== serial)
+  await eventually(
+    'cam-7 to have another certificate',
+    async () => certificateOf('cam-7').serialNumber !== serial,
+  )
 })
 
 test('a device that is revoked is put out at once, whatever certificate it holds', async () => {

@@ -17,7 +17,11 @@ export type CertificateDeps = { fetch: typeof fetch; time: TrustedTime }
  *
  * @throws Fault `hub-unreachable` when it should be tried again, `certificate-refused` when the hub says no
  */
-export async function renewCertificate(paths: Paths, identity: Identity, deps: CertificateDeps): Promise<void> {
+export async function renewCertificate(
+  paths: Paths,
+  identity: Identity,
+  deps: CertificateDeps,
+): Promise<void> {
   const { fleet, deviceId, httpUrl } = identity.enrolment
   const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const publicKey = pair.publicKey.export({ type: 'spki', format: 'der' }).toString('base64')
@@ -39,7 +43,12 @@ function answerIn(text: string) {
   throw new Fault('certificate-refused', `the hub answered with no certificate: ${text.slice(0, 300)}`)
 }
 
-async function post(url: URL, body: object, identity: Identity, { fetch, time }: CertificateDeps): Promise<string> {
+async function post(
+  url: URL,
+  body: object,
+  identity: Identity,
+  { fetch, time }: CertificateDeps,
+): Promise<string> {
   let response: Response
   try {
     response = await fetch(url, {
@@ -55,7 +64,10 @@ async function post(url: URL, body: object, identity: Identity, { fetch, time }:
   const text = await response.text()
   if (response.ok) return text
   const code = response.status >= 500 || response.status === 429 ? 'hub-unreachable' : 'certificate-refused'
-  throw new Fault(code, `the hub answered the request for a certificate with ${response.status}: ${text.slice(0, 300)}`)
+  throw new Fault(
+    code,
+    `the hub answered the request for a certificate with ${response.status}: ${text.slice(0, 300)}`,
+  )
 }
 
 /** None, one that cannot be read, or less than a third of its life left. @param nowMs milliseconds since 1970 */

@@ -1,7 +1,7 @@
 import { Fault } from '@godwit/protocol/fault'
-import type { EnrolmentAnswer } from '@godwit/protocol/messages/enrolment'
+import { type EnrolmentAnswer, keyFingerprint } from '@godwit/protocol/messages/enrolment'
 import type { AgentConfig } from '../config.ts'
-import { type DeviceKey, enrol, type Ticket, ticketOf } from './identity.ts'
+import { type DeviceKey, enrol, publicKeyHex, type Ticket, ticketOf } from './identity.ts'
 import { backoffMs } from './link/backoff.ts'
 import { authorityOf } from './link/hub-authority.ts'
 import type { HubTls } from './link/tls.ts'
@@ -34,8 +34,9 @@ export async function join(
         ...(signal && { signal }),
       })
       if (!('pending' in answer)) return answer
-      const { fingerprint, retryAfterMs } = answer
-      // Once: this may take until Monday.
+      const { retryAfterMs } = answer
+      // Our own and not the hub's word for it: the two are compared. Once: this may take until Monday.
+      const fingerprint = keyFingerprint(publicKeyHex(device))
       if (!toldOfWaiting)
         log.info({ fingerprint }, 'waiting until an operator of the hub lets this device in')
       toldOfWaiting = true

@@ -1,4 +1,4 @@
-import { unlinkSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Fault } from '@godwit/protocol/fault'
@@ -25,8 +25,10 @@ const answers = 16
  * @throws Fault when it answers wrong or not
  */
 export async function preflight(open: OpenSession): Promise<void> {
-  const path = join(tmpdir(), `godwit-preflight-${process.pid}.onnx`)
-  writeFileSync(path, preflightModel, { flag: 'wx', mode: 0o600 })
+  // A name of its own: where the engine dies, the file stays behind.
+  const folder = mkdtempSync(join(tmpdir(), 'godwit-preflight-'))
+  const path = join(folder, 'preflight.onnx')
+  writeFileSync(path, preflightModel)
   try {
     const input = { dtype: 'float32' as const, shape: [1, 1, 8, 8], data: new Array<number>(64).fill(1) }
     const opened = await open(path, ['cpu'], 1, { inputs: { x: input }, outputs: {} })
@@ -42,6 +44,6 @@ export async function preflight(open: OpenSession): Promise<void> {
       )
     await session.release()
   } finally {
-    unlinkSync(path)
+    rmSync(folder, { recursive: true, force: true })
   }
 }

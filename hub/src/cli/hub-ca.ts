@@ -1,6 +1,6 @@
+import { X509Certificate } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { X509Certificate } from 'node:crypto'
 import type { Authority } from '../tls/authority.ts'
 import { readAuthority, tlsPathsIn } from '../tls/hub-certificates.ts'
 import type { Shell } from './command.ts'

@@ -43,7 +43,11 @@ function csvReader(head: Line): (row: Line) => RegisteredKey {
     const values = cells(row)
     if (values.length !== names.length)
       throw malformed(row.where, `expected ${names.length} columns, found ${values.length}`)
-    const { deviceId = '', publicKey = '', ...labels } = Object.fromEntries(
+    const {
+      deviceId = '',
+      publicKey = '',
+      ...labels
+    } = Object.fromEntries(
       names.map((name, i): [string, string] => [name, values[i]!]).filter(([, value]) => value !== ''),
     )
     return { deviceId, publicKey, labels }

@@ -141,7 +141,10 @@ export function createEnrolment(around: Around): Enrolment {
       case 'waits':
         return { waits: true }
       case 'rejected':
-        return { because: 'rejected-device', detail: `an operator has turned ${keyFingerprint(publicKey)} away` }
+        return {
+          because: 'rejected-device',
+          detail: `an operator has turned ${keyFingerprint(publicKey)} away`,
+        }
       case 'full':
         return {
           because: 'waiting-room-full',
@@ -229,7 +232,15 @@ export function createEnrolment(around: Around): Enrolment {
       const { id: deviceId, labels } = joined.device
       const root = Buffer.from(await repository.firstRoot()).toString('base64')
       const ca = authority && { ca: authority.certificate }
-      const answer = { fleet: fleetName, deviceId, labels, ...addresses, root, ...ca, time: toRfc3339(clock()) }
+      const answer = {
+        fleet: fleetName,
+        deviceId,
+        labels,
+        ...addresses,
+        root,
+        ...ca,
+        time: toRfc3339(clock()),
+      }
       return { enrolled: true, answer, created: joined.created }
     },
   }

@@ -87,9 +87,10 @@ export function createWaitingRoom({ db, transaction }: Database, clock: Clock, a
 
   async function admit(trx: Db, registration: Registration, who: string, action: string): Promise<void> {
     const { publicKey, deviceId, labels } = registration
-    if (!(await registeredKeyOf(trx, publicKey)))
-      await insertRegisteredKey(trx, { ...registration, registeredAt: clock(), registeredBy: who })
     await deletePending(trx, publicKey)
+    // A list that was cut off is sent again from its beginning.
+    if (await registeredKeyOf(trx, publicKey)) return
+    await insertRegisteredKey(trx, { ...registration, registeredAt: clock(), registeredBy: who })
     await audit.append(trx, { who, action, subject: deviceId, detail: { publicKey, labels } })
   }
 

@@ -1,4 +1,10 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto'
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  X509Certificate,
+} from 'node:crypto'
 import { isIP } from 'node:net'
 import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { loadX509 } from './x509.ts'
@@ -54,7 +60,8 @@ export async function newAuthority(fleet: string, now: number): Promise<Pair> {
 export function authorityOf({ certificate, key }: Pair): Authority {
   const own = new X509Certificate(certificate)
   const privateKey = createPrivateKey(key)
-  if (!own.ca || !own.checkPrivateKey(privateKey)) throw new TypeError('certificate and key of the authority do not fit')
+  if (!own.ca || !own.checkPrivateKey(privateKey))
+    throw new TypeError('certificate and key of the authority do not fit')
 
   async function issue(
     subject: string,
@@ -79,7 +86,11 @@ export function authorityOf({ certificate, key }: Pair): Authority {
         new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage[use]]),
         await x509.AuthorityKeyIdentifierExtension.create(verifying(own.publicKey)),
         ...(names.length > 0
-          ? [new x509.SubjectAlternativeNameExtension(names.map((value) => ({ type: isIP(value) ? 'ip' : 'dns', value })))]
+          ? [
+              new x509.SubjectAlternativeNameExtension(
+                names.map((value) => ({ type: isIP(value) ? 'ip' : 'dns', value })),
+              ),
+            ]
           : []),
       ],
     })
@@ -92,7 +103,10 @@ export function authorityOf({ certificate, key }: Pair): Authority {
     validTo: own.validToDate.getTime(),
     async issueServer(names, now) {
       const { publicKey, privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-      return { certificate: await issue(names[0] ?? 'hub', publicKey, 'serverAuth', names, now), key: pemOfKey(key) }
+      return {
+        certificate: await issue(names[0] ?? 'hub', publicKey, 'serverAuth', names, now),
+        key: pemOfKey(key),
+      }
     },
     issueClient: (deviceId, publicKey, now) => issue(deviceId, publicKey, 'clientAuth', [], now),
   }

@@ -1,5 +1,9 @@
 import { verify, X509Certificate } from 'node:crypto'
-import { certificateProofBytes, type CertificateAnswer, type CertificateRequest } from '@godwit/protocol/messages/certificate'
+import {
+  type CertificateAnswer,
+  type CertificateRequest,
+  certificateProofBytes,
+} from '@godwit/protocol/messages/certificate'
 import { accept, refuse, type Verdict } from '@godwit/protocol/trust/refusal'
 import type { Clock } from '../clock.ts'
 import type { Device } from '../fleet/device.ts'
@@ -24,7 +28,10 @@ export function createDeviceCertificates(around: Around): DeviceCertificates {
       const bytes = certificateProofBytes({ fleet: fleetName, deviceId: id, publicKey })
       // Without it a device could have its name put on the key of another party.
       if (!verify('sha256', bytes, key, Buffer.from(proof, 'base64')))
-        return refuse('bad-signature', 'the proof is no signature by the key that shall be certified (SPEC 3.8)')
+        return refuse(
+          'bad-signature',
+          'the proof is no signature by the key that shall be certified (SPEC 3.8)',
+        )
       const certificate = await authority.issueClient(id, key, clock())
       const { serialNumber, validTo, validToDate } = new X509Certificate(certificate)
       const detail = { serialNumber: serialNumber.toLowerCase(), validTo }

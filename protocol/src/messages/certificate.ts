@@ -21,7 +21,11 @@ export type CertificateAnswer = Static<typeof CertificateAnswer>
 export const certificateAnswer = defineDocument('certificate answer', CertificateAnswer)
 
 /** The context word keeps the proof from being a handshake, and a handshake from being a proof. */
-export function certificateProofBytes(about: { fleet: string; deviceId: string; publicKey: string }): Uint8Array {
+export function certificateProofBytes(about: {
+  fleet: string
+  deviceId: string
+  publicKey: string
+}): Uint8Array {
   const { fleet, deviceId, publicKey } = about
   return new TextEncoder().encode(['godwit-certificate/1', fleet, deviceId, publicKey].join('\n'))
 }

@@ -1,7 +1,11 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { CertificateKeeper, isCertificateDue, renewCertificate } from '@godwit/agent/control/client-certificate'
+import {
+  CertificateKeeper,
+  isCertificateDue,
+  renewCertificate,
+} from '@godwit/agent/control/client-certificate'
 import { TrustedTime } from '@godwit/agent/control/clock'
 import { deviceKey, enrol, type Identity, ticketOf } from '@godwit/agent/control/identity'
 import { fetchOver, HubTls } from '@godwit/agent/control/link/tls'
@@ -57,17 +61,25 @@ test('a certificate is due when there is none, when it cannot be read, and when 
 test('until the answer is there and fits, the pair that was stays whole', async () => {
   await renewCertificate(pathsIn(directory), identity, { fetch: overTls, time })
   const before = held()
-  const others = async () => Response.json({ certificate: before.slice(before.indexOf('-----BEGIN CERT')), validTo: '2027-01-01T00:00:00Z' })
+  const others = async () =>
+    Response.json({
+      certificate: before.slice(before.indexOf('-----BEGIN CERT')),
+      validTo: '2027-01-01T00:00:00Z',
+    })
   const answers: Record<string, typeof fetch> = {
     'hub-unreachable': () => Promise.reject(new TypeError('power cut')),
     'certificate-refused': async () => new Response('{}', { status: 200 }),
   }
   for (const [code, answer] of Object.entries(answers))
-    await expect(renewCertificate(pathsIn(directory), identity, { fetch: answer, time })).rejects.toMatchObject({ code })
-  await expect(renewCertificate(pathsIn(directory), identity, { fetch: others, time })).rejects.toMatchObject({
-    code: 'certificate-refused',
-    message: expect.stringMatching(/another key/),
-  })
+    await expect(
+      renewCertificate(pathsIn(directory), identity, { fetch: answer, time }),
+    ).rejects.toMatchObject({ code })
+  await expect(renewCertificate(pathsIn(directory), identity, { fetch: others, time })).rejects.toMatchObject(
+    {
+      code: 'certificate-refused',
+      message: expect.stringMatching(/another key/),
+    },
+  )
   expect(held()).toBe(before)
 })
 
@@ -78,7 +90,12 @@ test('a keeper gets one, leaves a good one alone, and asks no hub that is down e
     asked++
     return isDown ? Promise.reject(new TypeError('down')) : overTls(...request)
   }
-  const keeper = new CertificateKeeper(pathsIn(directory), identity, { fetch: counted, time, log, random: () => 1 })
+  const keeper = new CertificateKeeper(pathsIn(directory), identity, {
+    fetch: counted,
+    time,
+    log,
+    random: () => 1,
+  })
   for (let i = 0; i < 3; i++) await keeper.look()
   expect([asked, existsSync(file())]).toEqual([1, false])
   isDown = false

@@ -71,7 +71,15 @@ test.each(Object.keys(cuts))(
   },
 )
 
-const changing = ['mkdirSync', 'openSync', 'writeSync', 'fsyncSync', 'closeSync', 'renameSync', 'rmSync'] as const
+const changing = [
+  'mkdirSync',
+  'openSync',
+  'writeSync',
+  'fsyncSync',
+  'closeSync',
+  'renameSync',
+  'rmSync',
+] as const
 
 /** Runs it until the n-th thing that it does to the disk or asks of the hub; from there on nothing happens any more. */
 async function cutBefore(step: number, run: (cutFetch: typeof fetch) => Promise<unknown>): Promise<boolean> {
@@ -112,7 +120,9 @@ test('a power cut before any step that it takes: started again, the device has o
   for (; ; step++) {
     const before = await atHub()
     askForRotation(paths())
-    const isCut = await cutBefore(step, (cutFetch) => rotateKey(paths(), restarted(), { fetch: cutFetch, time }))
+    const isCut = await cutBefore(step, (cutFetch) =>
+      rotateKey(paths(), restarted(), { fetch: cutFetch, time }),
+    )
     // What its agent does at its next start.
     if (isRotationAsked(paths())) await rotateKey(paths(), restarted(), { fetch, time })
     expect(await atHub(), `cut before step ${step}`).toBe(publicKeyHex(restarted()))

@@ -74,7 +74,10 @@ describe('a device without a token', () => {
     )
     expect(answers.map(({ statusCode }) => statusCode)).toEqual([204, 204, 204])
     expect((await audited()).filter((action) => action === 'device.reject')).toHaveLength(2)
-    expect(await pending()).toMatchObject([{ rejectedAt: expect.any(String) }, { rejectedAt: expect.any(String) }])
+    expect(await pending()).toMatchObject([
+      { rejectedAt: expect.any(String) },
+      { rejectedAt: expect.any(String) },
+    ])
     const refused = await enrol(knock(11))
     expect([refused.statusCode, refused.json().reason]).toEqual([403, 'rejected_device'])
     expect(await box.hub.services.fleet.devices()).toEqual([])

@@ -29,7 +29,10 @@ const authority = () => (box.hub.services.certificates as HubCertificates).autho
 const trusting = () => ({ ca: authority().certificate })
 const newPair = (namedCurve = 'P-256') => generateKeyPairSync('ec', { namedCurve })
 
-function requestFor(pair: KeyPairKeyObjectResult, about: { deviceId?: string; by?: KeyPairKeyObjectResult } = {}) {
+function requestFor(
+  pair: KeyPairKeyObjectResult,
+  about: { deviceId?: string; by?: KeyPairKeyObjectResult } = {},
+) {
   const publicKey = pair.publicKey.export({ type: 'spki', format: 'der' }).toString('base64')
   const bytes = certificateProofBytes({ fleet, deviceId: about.deviceId ?? 'cam', publicKey })
   return { publicKey, proof: sign('sha256', bytes, (about.by ?? pair).privateKey).toString('base64') }
@@ -65,7 +68,10 @@ describe('a device', () => {
     await expect(cam.connect(trusting())).rejects.toThrow()
     const own = await issued()
     expect(new X509Certificate(own.cert).subject).toBe('CN=cam')
-    for (const url of [box.hub.addresses.mqttUrl, `${box.hub.addresses.httpUrl.replace('https', 'wss')}/mqtt`]) {
+    for (const url of [
+      box.hub.addresses.mqttUrl,
+      `${box.hub.addresses.httpUrl.replace('https', 'wss')}/mqtt`,
+    ]) {
       await cam.connect(own, url)
       await cam.publish(topics.state(fleet, 'cam'), cam.state('online', 1))
       await cam.end()
@@ -74,7 +80,9 @@ describe('a device', () => {
       ({ action }) => action === 'device.certificate',
     )
     expect(entry).toMatchObject({ who: 'device:cam', subject: 'cam' })
-    expect(entry?.detail).toMatchObject({ serialNumber: new X509Certificate(own.cert).serialNumber.toLowerCase() })
+    expect(entry?.detail).toMatchObject({
+      serialNumber: new X509Certificate(own.cert).serialNumber.toLowerCase(),
+    })
   })
 
   test('whose certificate has ended, or is by a stranger, still gets its next one', async () => {
@@ -113,20 +121,28 @@ describe('a device', () => {
 describe('no certificate is made', () => {
   test('for a key that the device does not hold', async () => {
     await open()
-    expect(await ask(requestFor(newPair(), { by: newPair() }))).toMatchObject({ status: 422, reason: 'bad_signature' })
+    expect(await ask(requestFor(newPair(), { by: newPair() }))).toMatchObject({
+      status: 422,
+      reason: 'bad_signature',
+    })
   })
 
   test('for a request that was made for another device', async () => {
     await open()
     expect(await ask(requestFor(newPair(), { deviceId: 'mote' }))).toMatchObject({ status: 422 })
-    expect(await ask(requestFor(newPair(), { deviceId: 'mote' }), { deviceId: 'mote' })).toMatchObject({ status: 403 })
+    expect(await ask(requestFor(newPair(), { deviceId: 'mote' }), { deviceId: 'mote' })).toMatchObject({
+      status: 403,
+    })
   })
 
   test('for a key of another kind, or for what is none', async () => {
     await open()
     for (const pair of [newPair('P-384'), newPair('secp256k1')])
       expect(await ask(requestFor(pair))).toMatchObject({ status: 422, reason: 'malformed' })
-    expect(await ask({ publicKey: 'AAAA', proof: 'AAAA' })).toMatchObject({ status: 422, reason: 'malformed' })
+    expect(await ask({ publicKey: 'AAAA', proof: 'AAAA' })).toMatchObject({
+      status: 422,
+      reason: 'malformed',
+    })
   })
 
   test('for whoever has not the key on record', async () => {

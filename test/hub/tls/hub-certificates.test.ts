@@ -112,10 +112,15 @@ describe('a hub that makes its own certificates', () => {
 describe('the key of the authority', () => {
   test('is its owner’s to read, and a hub whose key others can read does not start', async () => {
     await hubOfItsOwn()
-    expect([paths().authorityKey, paths().server].map((path) => statSync(path).mode & 0o777)).toEqual([0o600, 0o600])
+    expect([paths().authorityKey, paths().server].map((path) => statSync(path).mode & 0o777)).toEqual([
+      0o600, 0o600,
+    ])
     await box!.hub.stop()
     chmodSync(paths().authorityKey, 0o640)
-    await expect(box!.again()).rejects.toMatchObject({ code: 'bad-authority', message: expect.stringMatching(/640/) })
+    await expect(box!.again()).rejects.toMatchObject({
+      code: 'bad-authority',
+      message: expect.stringMatching(/640/),
+    })
   })
 
   test('that is lost or another one is never replaced in silence: every device would take the hub for a stranger', async () => {
@@ -123,7 +128,10 @@ describe('the key of the authority', () => {
     await box!.hub.stop()
     const { key } = await newAuthority('other', Date.now())
     writeFileSync(paths().authorityKey, key, { mode: 0o600 })
-    await expect(box!.again()).rejects.toMatchObject({ code: 'bad-authority', message: expect.stringMatching(/backup/) })
+    await expect(box!.again()).rejects.toMatchObject({
+      code: 'bad-authority',
+      message: expect.stringMatching(/backup/),
+    })
   })
 })
 
@@ -135,10 +143,14 @@ describe('certificates', () => {
     const client = join(paths().directory, 'client.pem')
     writeFileSync(client, await certificates().authority.issueClient('cam', p256(), Date.now()))
     const verify = (file: string, purpose: string) =>
-      execFileSync('openssl', ['verify', '-x509_strict', '-purpose', purpose, '-CAfile', paths().authority, file], {
-        encoding: 'utf8',
-        stdio: 'pipe',
-      })
+      execFileSync(
+        'openssl',
+        ['verify', '-x509_strict', '-purpose', purpose, '-CAfile', paths().authority, file],
+        {
+          encoding: 'utf8',
+          stdio: 'pipe',
+        },
+      )
     expect(verify(paths().server, 'sslserver')).toMatch(/OK/)
     expect(verify(client, 'sslclient')).toMatch(/OK/)
     expect(() => verify(client, 'sslserver')).toThrow(/purpose/)
@@ -155,7 +167,9 @@ describe('certificates', () => {
   test('never repeat a serial number', async () => {
     const authority = authorityOf(await newAuthority('f', Date.now()))
     const key = p256()
-    const made = await Promise.all(Array.from({ length: 20 }, () => authority.issueClient('cam', key, Date.now())))
+    const made = await Promise.all(
+      Array.from({ length: 20 }, () => authority.issueClient('cam', key, Date.now())),
+    )
     expect(new Set(made.map((pem) => new X509Certificate(pem).serialNumber)).size).toBe(20)
   })
 })
@@ -171,8 +185,11 @@ test('a hub answers to the names in its addresses and to loopback, and to no wil
   expect(namesOf(config)).toEqual(['10.0.0.9', 'hub.example', '2001:db8::7', 'localhost', '127.0.0.1', '::1'])
 })
 
-test.for(['certFile', 'keyFile', 'caFile'])('a hub told to make its own certificates is not given %s', (key) => {
-  expect(() => loadConfig({ fleet: 'f', stateDir: '/x', tls: { mode: 'hub', [key]: 'a.pem' } })).toThrow(
-    new RegExp(`tls.${key}`),
-  )
-})
+test.for(['certFile', 'keyFile', 'caFile'])(
+  'a hub told to make its own certificates is not given %s',
+  (key) => {
+    expect(() => loadConfig({ fleet: 'f', stateDir: '/x', tls: { mode: 'hub', [key]: 'a.pem' } })).toThrow(
+      new RegExp(`tls.${key}`),
+    )
+  },
+)

@@ -176,8 +176,8 @@ async function keepTheRest(
   holes: ReadonlyMap<number, Wanted>,
   take: Delivery['take'],
 ): Promise<void> {
+  // A take that fails now was ending anyway.
   for (const [sha256, bytes] of arrived)
-    // A take that fails now was ending anyway.
     for (const block of holes.values())
       if (block.sha256 === sha256) await take(block, bytes).catch(() => false)
 }

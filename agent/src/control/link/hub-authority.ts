@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
-import { connect, type DetailedPeerCertificate } from 'node:tls'
 import { isIP } from 'node:net'
+import { connect, type DetailedPeerCertificate } from 'node:tls'
 import { Fault } from '@godwit/protocol/fault'
 import { sha256Hex } from '@godwit/protocol/release/blocks'
 

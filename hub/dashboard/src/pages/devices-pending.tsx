@@ -21,7 +21,7 @@ export function PendingDevices() {
   }
   const columns: readonly Column<PendingDevice>[] = [
     { head: 'Fingerprint', cell: ({ fingerprint }) => <code>{fingerprint}</code> },
-    { head: 'Wants to be', cell: ({ wantedId }) => wantedId ?? '–' },
+    { head: 'Wants to be', wide: true, cell: ({ wantedId }) => wantedId ?? '–' },
     { head: 'From', wide: true, cell: ({ address }) => address ?? '–' },
     {
       head: 'Asked',
@@ -86,7 +86,12 @@ function LetIn({ device, onDone }: { device: PendingDevice; onDone: () => Promis
         onChange={setName}
         hint={`For the device with ${device.fingerprint}; the hub makes one up if it is empty.`}
       />
-      <Field label="Labels" value={labels} onChange={setLabels} hint="Such as line=3 site=hall; may stay empty." />
+      <Field
+        label="Labels"
+        value={labels}
+        onChange={setLabels}
+        hint="Such as line=3 site=hall; may stay empty."
+      />
     </Form>
   )
 }

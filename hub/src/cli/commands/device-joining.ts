@@ -17,11 +17,16 @@ type Registered = { deviceId: string; fingerprint: string; publicKey: string; re
 type JoinConfig = { hubUrl: string; rootSha256: string; caSha256?: string }
 type RegisterOptions = { key?: string; label: string[]; file?: string }
 
+/** What the hub takes in one transaction. */
+const keysAtOnce = 1_000
+
 /** How devices come in that have no join token: approved by a person, or registered beforehand. */
 export function joiningVerbs(device: Command, run: Runner): void {
   device
     .command('join-config')
-    .description('what to put into the configuration of devices without a join token; no secret, the same for all')
+    .description(
+      'what to put into the configuration of devices without a join token; no secret, the same for all',
+    )
     .action(
       run(async (shell) => {
         const config = await shell.hub().get<JoinConfig>('/api/v1/join-config')
@@ -31,7 +36,9 @@ export function joiningVerbs(device: Command, run: Runner): void {
     )
   device
     .command('pending')
-    .description('devices that ask to be let in without a token; compare the fingerprint with the one on the device')
+    .description(
+      'devices that ask to be let in without a token; compare the fingerprint with the one on the device',
+    )
     .action(
       run(async (shell) => {
         const all = await shell.hub().list<Pending>('/api/v1/pending-devices')
@@ -59,10 +66,12 @@ export function joiningVerbs(device: Command, run: Runner): void {
     .option('--label <key=value...>', 'labels the device gets', [])
     .action(
       run(async (shell, parts: string[], options: { name?: string; label: string[] }) => {
-        const approved = await shell.hub().send<{ deviceId: string }>('POST', `${pendingPath(parts)}/approve`, {
-          ...(options.name === undefined ? {} : { deviceId: options.name }),
-          labels: Object.fromEntries(options.label.map(labelOf)),
-        })
+        const approved = await shell
+          .hub()
+          .send<{ deviceId: string }>('POST', `${pendingPath(parts)}/approve`, {
+            ...(options.name === undefined ? {} : { deviceId: options.name }),
+            labels: Object.fromEntries(options.label.map(labelOf)),
+          })
         shell.out.print(approved, () => `${approved.deviceId} comes in when it asks next`)
       }),
     )
@@ -84,13 +93,15 @@ export function joiningVerbs(device: Command, run: Runner): void {
     .option('--label <key=value...>', 'labels the device gets', [])
     .option(
       '--file <file>',
-      'instead: JSON lines {"deviceId","publicKey","labels"}, or CSV with the columns deviceId and publicKey, others being labels; all are taken or none',
+      'instead: JSON lines {"deviceId","publicKey","labels"}, or CSV with the columns deviceId and publicKey, others being labels',
     )
     .action(
       run(async (shell, id: string | undefined, options: RegisterOptions) => {
         const keys = keysOf(id, options)
-        const done = await shell.hub().send<{ registered: number }>('POST', '/api/v1/registered-keys', { keys })
-        shell.out.print(done, () => `registered ${done.registered} key(s)`)
+        // Each part is taken whole or not at all; the same list again takes up where it was refused.
+        for (let at = 0; at < keys.length; at += keysAtOnce)
+          await shell.hub().send('POST', '/api/v1/registered-keys', { keys: keys.slice(at, at + keysAtOnce) })
+        shell.out.print({ registered: keys.length }, () => `registered ${keys.length} key(s)`)
       }),
     )
   device

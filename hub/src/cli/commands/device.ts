@@ -140,14 +140,12 @@ export const deviceNoun: Noun = (program, run) => {
       run(async (shell, id: string, what: string, options: SetOptions) => {
         const { model, version } = versionOf(what)
         const path = `/api/v1/devices/${encodeURIComponent(id)}/goals/${encodeURIComponent(options.slot)}`
-        const made = await shell
-          .hub()
-          .send('PUT', path, {
-            model,
-            version,
-            ...(options.force ? { force: true } : {}),
-            ...(options.probation ? { probation: probationOf(options.probation) } : {}),
-          })
+        const made = await shell.hub().send('PUT', path, {
+          model,
+          version,
+          ...(options.force ? { force: true } : {}),
+          ...(options.probation ? { probation: probationOf(options.probation) } : {}),
+        })
         shell.out.print(made, () => `${id}: ${options.slot} → ${model} ${version}`)
       }),
     )

@@ -59,7 +59,8 @@ export const enrolmentRoutes: RoutePlugin = (app, { enrolment }) => {
       schema: {
         operationId: 'getJoinConfig',
         tags: ['devices'],
-        summary: 'What a device without a join token is configured with: where the hub is and whom to believe',
+        summary:
+          'What a device without a join token is configured with: where the hub is and whom to believe',
       },
     },
     () => enrolment.joinConfig(),
