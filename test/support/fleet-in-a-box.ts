@@ -1,9 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { pathsIn } from '@godwit/agent/control/paths'
-import { readStatus } from '@godwit/agent/control/status'
 import { readingsOf } from '@godwit/sample-sensor-fleet/demo/accounts'
 import { eventually as waitFor } from '@godwit/sample-sensor-fleet/demo/checks'
 import { Observer, type RolloutView } from '@godwit/sample-sensor-fleet/demo/observe'
@@ -132,17 +129,7 @@ export class FleetInABox {
 
   /** Readings that the hub has counted and readings that the device has taken, at one moment. */
   readings(device: MoteDevice): Promise<{ counted: number; read: number }> {
-    // Read here and not by the command: both accounts must be taken within one window.
-    const deviceStatus = async <T>({ directory }: MoteDevice): Promise<T> => {
-      const paths = pathsIn(join(directory, 'state'))
-      const sqlite = new DatabaseSync(paths.database, { readOnly: true })
-      try {
-        return readStatus(paths, sqlite) as T
-      } finally {
-        sqlite.close()
-      }
-    }
-    return readingsOf({ stage: { deviceStatus }, observe: this.observe }, device, recordingLength)
+    return readingsOf({ stage: this.stage, observe: this.observe }, device, recordingLength)
   }
 
   async close(): Promise<void> {

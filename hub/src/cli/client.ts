@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import type { Target } from './context.ts'
 import { CliError, type ExitName } from './exit.ts'
+import { privateFetch } from './private-fetch.ts'
 
 type Problem = {
   type?: string
@@ -23,17 +24,23 @@ const exitByStatus: Record<number, ExitName> = {
   428: 'conflict',
 }
 
+/** The codes by which Node and OpenSSL say that somebody answered, and is not who was asked for. */
+const unbelieved =
+  /^(ERR_TLS_CERT_|CERT_|SELF_SIGNED_CERT|DEPTH_ZERO_|UNABLE_TO_(GET_ISSUER|VERIFY_LEAF)|INVALID_(CA|PURPOSE))/
+
 /** The hub over HTTP, for the command line: every failure becomes one sentence with a code and a hint. */
 export class HubClient {
   readonly url: string
   /** What this machine holds the fleet's first root to be; absent: it never met this hub. */
   readonly pinnedRoot: Uint8Array | undefined
   readonly #token: string
+  readonly #over: typeof fetch
 
   constructor(target: Target) {
     this.url = target.url
     this.pinnedRoot = target.root === undefined ? undefined : Buffer.from(target.root, 'base64')
     this.#token = target.token
+    this.#over = target.ca === undefined ? fetch : privateFetch(target.ca)
   }
 
   get<T>(path: string): Promise<T> {
@@ -115,13 +122,20 @@ export class HubClient {
 
   async #fetch(method: string, path: string, init: RequestInit): Promise<Response> {
     try {
-      return await fetch(this.url + path, {
+      return await this.#over(this.url + path, {
         ...init,
         method,
         headers: { ...init.headers, authorization: `Bearer ${this.#token}` },
       })
     } catch (cause) {
-      const reason = ((cause as Error).cause as Error | undefined)?.message ?? (cause as Error).message
+      const { message: reason, code } = (((cause as Error).cause ?? cause) as NodeJS.ErrnoException) ?? {}
+      if (code !== undefined && unbelieved.test(code))
+        throw new CliError(
+          'verification',
+          'hub_certificate',
+          `the certificate of ${this.url} is not believed: ${reason}`,
+          'on its machine: godwit hub ca export --out FILE; here: godwit login URL --ca FILE',
+        )
       throw new CliError(
         'failure',
         'hub_unreachable',

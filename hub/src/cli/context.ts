@@ -12,6 +12,8 @@ export type Target = {
   token: string
   /** The fleet's first root, base64, as it was when this hub was first met: every later one must follow from it. */
   root?: string
+  /** PEM. Who may have signed this hub's certificate, and nobody else; absent: the authorities that Node knows. */
+  ca?: string
 }
 
 export class ContextFile {
@@ -91,7 +93,12 @@ export function chooseTarget(
   }
   // Of a hub that was named apart from any context nothing is known.
   const isOfContext = url === context?.url
-  return { url: url.replace(/\/+$/, ''), token, ...(isOfContext && context.root && { root: context.root }) }
+  return {
+    url: url.replace(/\/+$/, ''),
+    token,
+    ...(isOfContext && context.root && { root: context.root }),
+    ...(isOfContext && context.ca && { ca: context.ca }),
+  }
 }
 
 function parse(text: string): unknown {

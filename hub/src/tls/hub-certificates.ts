@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, stat } from 'node:fs/promises'
 import { isIP } from 'node:net'
@@ -10,7 +10,8 @@ import { type Authority, authorityOf, leafMs, newAuthority } from './authority.t
 import { type Certificates, openCertificates } from './certificates.ts'
 import { writeWhole } from './write-whole.ts'
 
-const lookEveryMs = 60 * 60_000
+/** Milliseconds. Soon after a clock that was wrong is put right, since nobody believes what was made in between. */
+const lookEveryMs = 60_000
 
 /** Where a hub keeps what it has made itself. */
 export function tlsPathsIn(stateDir: string) {
@@ -27,7 +28,8 @@ export type TlsPaths = ReturnType<typeof tlsPathsIn>
 
 /** Undefined: there is none yet. @throws Fault `bad-authority`: a new one would be a stranger to every device. */
 export async function readAuthority(paths: TlsPaths): Promise<Authority | undefined> {
-  if (!existsSync(paths.authority)) return undefined
+  // The hub's own is made last, so where that is there was an authority, and devices know it.
+  if (!existsSync(paths.authority) && !existsSync(paths.server)) return undefined
   try {
     const { mode } = await stat(paths.authorityKey)
     if ((mode & 0o077) !== 0)
@@ -114,6 +116,8 @@ function isDue(pem: string, authority: Authority, names: readonly string[], now:
   let held: X509Certificate
   try {
     held = new X509Certificate(pem)
+    // All three parts: a file that a disk has spoiled behind the first would keep the hub from starting.
+    if (!pem.includes(authority.certificate) || !held.checkPrivateKey(createPrivateKey(pem))) return true
   } catch {
     return true
   }

@@ -31,7 +31,7 @@ export async function authorityOf(url: string, sha256: string, signal?: AbortSig
       socket.destroy()
       reject(new Fault('hub-unreachable', `cannot shake hands with ${url}`, { cause }))
     }
-    socket.once('error', fail)
+    socket.on('error', fail)
     tooLong.addEventListener('abort', () => fail(tooLong.reason), { once: true })
     socket.once('end', () => fail(new Error('hung up')))
     socket.once('secureConnect', () => {

@@ -1,5 +1,6 @@
 import { HubClient } from '../client.ts'
 import type { Noun } from '../command.ts'
+import type { Target } from '../context.ts'
 import { CliError } from '../exit.ts'
 import { table } from '../output.ts'
 
@@ -10,14 +11,17 @@ export const contextNoun: Noun = (program, run) => {
     .argument('<url>', 'address of the hub, such as http://127.0.0.1:8080')
     .option('--name <name>', 'name of the context', 'default')
     .option('--root <file>', "the fleet's root as you have it; otherwise the hub's is believed this once")
+    .option('--ca <file>', 'the authority that signs its certificate (`godwit hub ca export`), and no other')
     .action(
-      run(async (shell, url: string, options: { name: string; root?: string }) => {
+      run(async (shell, url: string, options: { name: string; root?: string; ca?: string }) => {
         const token = shell.environment['GODWIT_TOKEN'] ?? (await standardInput(shell.tty))
-        const target = { url: url.replace(/\/+$/, ''), token }
+        const address = url.replace(/\/+$/, '')
+        const known = shell.contexts.read().contexts[options.name]
+        const target: Target = { url: address, token, ...(await believed(address, options.ca, known)) }
         const hub = new HubClient(target)
         const who = await hub.get<{ who: string; roles: string[] }>('/api/v1/session')
         const { pinRoot } = await import('../pin-root.ts')
-        const pin = await pinRoot(hub, shell.contexts.read().contexts[options.name], options.root)
+        const pin = await pinRoot(hub, known, options.root)
         shell.contexts.save(options.name, { ...target, root: pin.root })
         shell.out.print({ context: options.name, url: target.url, ...who, rootSha256: pin.sha256 }, () =>
           [`logged in to ${url} as ${who.who} (${who.roles.join(', ')})`, pin.words].join('\n'),
@@ -80,6 +84,18 @@ export const contextNoun: Noun = (program, run) => {
         shell.out.print({ removed: name }, () => `forgot ${name}`)
       }),
     )
+}
+
+/** A new token for the same hub needs the file no second time. */
+async function believed(
+  url: string,
+  file: string | undefined,
+  known: Target | undefined,
+): Promise<{ ca?: string }> {
+  if (file === undefined) return known?.url === url && known.ca !== undefined ? { ca: known.ca } : {}
+  const { readCa } = await import('../ca-file.ts')
+  if (url.startsWith('https:')) return { ca: readCa(file) }
+  throw new CliError('usage', 'ca_without_tls', `--ca is for a hub with https, found ${url}`)
 }
 
 /** The token comes by standard input or environment, because arguments are seen by every user of the machine. */
