@@ -131,6 +131,8 @@ export class Downloader {
     const part = await PartFile.open(this.#deps.paths, file, this.#deps.database)
     const have = blocksHeld(this.#deps.database, file.sha256)
     try {
+      const [first] = missingBlocks(file, have)
+      if (first) await part.claim(first.index)
       return await this.#fetchInto({ release, file, part, have, signal, onBytes })
     } finally {
       // What was verified is kept, whatever ended the download.

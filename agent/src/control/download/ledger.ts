@@ -67,7 +67,14 @@ export class Ledger {
     usage.dayBytes += bytes
     usage.monthBytes += bytes
     this.#unstoredBytes += bytes
-    if (this.#unstoredBytes >= strideBytes) this.store()
+    if (this.#unstoredBytes < strideBytes) return
+    const unstored = this.#unstoredBytes
+    try {
+      this.store()
+    } catch {
+      // This is where a block arrives, and whoever writes it says that the disk is full. In memory it is counted.
+      this.#unstoredBytes = unstored
+    }
   }
 
   store(): void {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
 import { open, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { blockRange } from '@godwit/protocol/release/blocks'
 import type { BundleFile } from '@godwit/protocol/release/release'
 import { syncDirectory } from '../files.ts'
 import type { Paths } from '../paths.ts'
@@ -52,6 +53,12 @@ export class PartFile {
       throw error
     }
     return new PartFile(file, database, handle)
+  }
+
+  /** Takes the place of a block before anybody pays for its bytes: a disk that is full says so here, each time for free. */
+  async claim(index: number): Promise<void> {
+    const { offset, length } = blockRange(this.#file, index)
+    await this.#handle.write(Buffer.alloc(length), 0, length, offset)
   }
 
   /** The caller has checked the block's digest. */
