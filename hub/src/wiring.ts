@@ -126,11 +126,13 @@ function assemble(services: Services, http: App, living: readonly Part[]): Hub {
   async function stop(): Promise<void> {
     // Takes no new requests from here on, and waits for the old ones; among those are the sockets that MQTT holds.
     const closed = http.close()
+    // Whoever was busy when that began stays connected, and is idle a moment later: keep-alive is no reason to wait.
+    const sweeping = setInterval(() => http.server.closeIdleConnections(), 200)
     services.certificates?.stop()
     for (const part of started.splice(0).reverse()) {
       await part.stop().catch((err: unknown) => log.error({ err, part: part.name }, 'did not stop cleanly'))
     }
-    await closed
+    await closed.finally(() => clearInterval(sweeping))
     await database.close()
   }
 
