@@ -6,7 +6,8 @@ import type { FromWorker, Job, ToWorker } from './worker-messages.ts'
 
 /** One of the matrix's workers: lives the cells that it is given in a few lanes side by side, for most of a cell waits. */
 const lanes = new Map<number, Lane>()
-const say = (message: FromWorker) => void process.send!(message)
+/** To nobody, when the matrix was stopped in the middle of a cell. */
+const say = (message: FromWorker) => void (process.connected && process.send!(message, () => {}))
 
 async function live({ lane: number, directory, cell, template, fullPaths }: Job): Promise<void> {
   const lane = lanes.get(number) ?? new Lane(join(directory, `lane-${number}`))
