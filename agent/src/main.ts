@@ -42,6 +42,15 @@ type RunOptions = {
 
 /** The only reader of `process` in the agent. */
 export async function main(argv: readonly string[]): Promise<void> {
+  try {
+    await buildProgram().parseAsync(argv)
+  } catch (error) {
+    process.exitCode = exitCodeOf(error)
+    if (!(error instanceof CommanderError)) process.stderr.write(`godwit-agent: ${because(error)}\n`)
+  }
+}
+
+export function buildProgram(): Command {
   const program = new Command('godwit-agent')
     .description('Runs proven models on this device and reports what they do.')
     .version(agentVersion())
@@ -102,12 +111,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       })
       process.stdout.write(`${JSON.stringify(imported, null, 2)}\n`)
     })
-  try {
-    await program.parseAsync(argv)
-  } catch (error) {
-    process.exitCode = exitCodeOf(error)
-    if (!(error instanceof CommanderError)) process.stderr.write(`godwit-agent: ${because(error)}\n`)
-  }
+  return program
 }
 
 async function run(options: RunOptions): Promise<void> {
