@@ -1,19 +1,10 @@
-import {
-  type Ack,
-  type Batch,
-  checkBody,
-  type EventRecord,
-  type HealthRecord,
-  type WindowRecord,
-} from '@godwit/protocol/messages/telemetry'
+import { type Ack, type Batch, checkBody } from '@godwit/protocol/messages/telemetry'
 import type { EpochMs } from '@godwit/protocol/units'
 import type { Db } from '../store/database.ts'
 import { countIn, normalised, type Range, rangesOf, reach, within, without } from './ranges.ts'
 import {
-  insertEvents,
-  insertHealth,
+  insertRecords,
   insertRejected,
-  insertWindows,
   type Loss,
   losses,
   type StreamKey,
@@ -43,7 +34,7 @@ export async function ingest(trx: Db, batch: Batch, at: EpochMs): Promise<Ingest
   const before = await streamState(trx, key)
   const known = before ? await losses(trx, key) : []
   const { fresh, rejected, duplicates } = await sort(trx, key, batch, before?.keptFrom ?? 1)
-  await insertBodies(trx, key, fresh, at)
+  await insertRecords(trx, key, fresh, at)
   await insertRejected(trx, key, rejected, at)
 
   const arrived = rangesOf([...fresh, ...rejected].map(({ seq }) => seq))
@@ -103,22 +94,6 @@ async function seqsAmong(trx: Db, key: StreamKey, bounds: Range, limit: number, 
   const found: number[] = []
   for (const seq of seqs) found.push(...(await seqsIn(trx, key, [seq, seq], 1)))
   return found
-}
-
-async function insertBodies(
-  trx: Db,
-  key: StreamKey,
-  fresh: readonly { seq: number; body: unknown }[],
-  at: EpochMs,
-) {
-  switch (key.stream) {
-    case 'window':
-      return insertWindows(trx, key, fresh as { seq: number; body: WindowRecord }[], at)
-    case 'event':
-      return insertEvents(trx, key, fresh as { seq: number; body: EventRecord }[], at)
-    case 'health':
-      return insertHealth(trx, key, fresh as { seq: number; body: HealthRecord }[], at)
-  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { EventRecord, HealthRecord, WindowRecord } from '@godwit/protocol/messages/telemetry'
+import type { BodyOf, WindowRecord } from '@godwit/protocol/messages/telemetry'
 import type { Stream } from '@godwit/protocol/topics'
 import type { EpochMs } from '@godwit/protocol/units'
 import type { Db } from '../store/database.ts'
@@ -39,9 +39,7 @@ export async function streamState(db: Db, key: StreamKey): Promise<StreamState |
   const row = await db
     .selectFrom('stream_state')
     .selectAll()
-    .where('device_id', '=', key.deviceId)
-    .where('session', '=', key.session)
-    .where('stream', '=', key.stream)
+    .where((where) => where.and(keyColumns(key)))
     .executeTakeFirst()
   return row && stateOfRow(row)
 }
@@ -104,9 +102,7 @@ export async function losses(db: Db, key: StreamKey): Promise<Loss[]> {
   const rows = await db
     .selectFrom('dropped_range')
     .select(['first', 'last', 'reason'])
-    .where('device_id', '=', key.deviceId)
-    .where('session', '=', key.session)
-    .where('stream', '=', key.stream)
+    .where((where) => where.and(keyColumns(key)))
     .orderBy('first')
     .execute()
   return rows.map(({ first, last, reason }) => ({ range: [first, last], reason: reason as LossReason }))
@@ -116,9 +112,7 @@ export async function losses(db: Db, key: StreamKey): Promise<Loss[]> {
 export async function saveLosses(db: Db, key: StreamKey, all: readonly Loss[]): Promise<void> {
   await db
     .deleteFrom('dropped_range')
-    .where('device_id', '=', key.deviceId)
-    .where('session', '=', key.session)
-    .where('stream', '=', key.stream)
+    .where((where) => where.and(keyColumns(key)))
     .execute()
   if (all.length === 0) return
   const rows = all.map(({ range: [first, last], reason }) => ({ ...keyColumns(key), first, last, reason }))
@@ -140,9 +134,7 @@ export async function seqsIn(db: Db, key: StreamKey, [first, last]: Range, limit
   const rejected = await db
     .selectFrom('rejected_record')
     .select('seq')
-    .where('device_id', '=', key.deviceId)
-    .where('session', '=', key.session)
-    .where('stream', '=', key.stream)
+    .where((where) => where.and(keyColumns(key)))
     .where('seq', '>=', first)
     .where('seq', '<=', last)
     .orderBy('seq')
@@ -167,20 +159,9 @@ export async function insertRejected(
     .execute()
 }
 
-type Numbered<T> = { seq: number; body: T }
-
-export async function insertWindows(
-  db: Db,
-  { deviceId, session }: StreamKey,
-  records: readonly Numbered<WindowRecord>[],
-  at: EpochMs,
-): Promise<void> {
-  if (records.length === 0) return
-  const rows = records.map(({ seq, body }) => ({
-    device_id: deviceId,
-    session,
-    seq,
-    received_at: at,
+/** Each table's own columns of a record. */
+const columnsOf: { [S in Stream]: (body: BodyOf[S]) => object } = {
+  window: (body) => ({
     slot: body.slot,
     model: body.model,
     version: body.version,
@@ -202,26 +183,8 @@ export async function insertWindows(
     energy_coverage: body.energy?.coverage ?? null,
     energy_sigma: body.energy?.sigmaFactor ?? null,
     cpu_ms: body.energy?.cpuMs ?? null,
-  }))
-  await db
-    .insertInto('window_record')
-    .values(rows)
-    .onConflict((conflict) => conflict.doNothing())
-    .execute()
-}
-
-export async function insertEvents(
-  db: Db,
-  { deviceId, session }: StreamKey,
-  records: readonly Numbered<EventRecord>[],
-  at: EpochMs,
-): Promise<void> {
-  if (records.length === 0) return
-  const rows = records.map(({ seq, body }) => ({
-    device_id: deviceId,
-    session,
-    seq,
-    received_at: at,
+  }),
+  event: (body) => ({
     at: body.at,
     kind: body.kind,
     key: body.key,
@@ -229,32 +192,25 @@ export async function insertEvents(
     release_digest: body.releaseDigest ?? null,
     severity: body.severity,
     detail_json: JSON.stringify(body.detail),
-  }))
-  await db
-    .insertInto('event_record')
-    .values(rows)
-    .onConflict((conflict) => conflict.doNothing())
-    .execute()
+  }),
+  health: (body) => ({ at: body.at, body_json: JSON.stringify(body) }),
 }
 
-export async function insertHealth(
+/** @param records that have passed the schema of the key's stream */
+export async function insertRecords(
   db: Db,
-  { deviceId, session }: StreamKey,
-  records: readonly Numbered<HealthRecord>[],
+  { deviceId, session, stream }: StreamKey,
+  records: readonly { seq: number; body: unknown }[],
   at: EpochMs,
 ): Promise<void> {
   if (records.length === 0) return
-  const rows = records.map(({ seq, body }) => ({
-    device_id: deviceId,
-    session,
-    seq,
-    received_at: at,
-    at: body.at,
-    body_json: JSON.stringify(body),
-  }))
+  const columns = columnsOf[stream] as (body: unknown) => object
+  const rows = records.map(({ seq, body }) => {
+    return { device_id: deviceId, session, seq, received_at: at, ...columns(body) }
+  })
   await db
-    .insertInto('health_record')
-    .values(rows)
+    .insertInto(recordTables[stream])
+    .values(rows as never)
     .onConflict((conflict) => conflict.doNothing())
     .execute()
 }
