@@ -6,6 +6,7 @@ import { Fault } from '@godwit/protocol/fault'
 import { keyFingerprint } from '@godwit/protocol/messages/enrolment'
 import { Command, CommanderError } from 'commander'
 import { pino } from 'pino'
+import { bundleCommand } from './bundle/command.ts'
 import { type AgentConfig, agentConfig, readAgentConfig } from './config.ts'
 import { systemClock } from './control/clock.ts'
 import { deviceKey, publicKeyHex, readEnrolment } from './control/identity.ts'
@@ -111,6 +112,7 @@ export function buildProgram(): Command {
       })
       process.stdout.write(`${JSON.stringify(imported, null, 2)}\n`)
     })
+  bundleCommand(program)
   return program
 }
 
