@@ -8,6 +8,7 @@ import { parseBlockTopic } from '@godwit/protocol/topics'
 import { Aedes, type AuthenticateError, type Client } from 'aedes'
 import { type Peer, peerOf } from '../tls/client-certificate.ts'
 import { FrameMeter, metered } from './frame-meter.ts'
+import { retainedPersistence } from './retained.ts'
 
 export type Outgoing = { topic: string; payload: Uint8Array | string; qos: 0 | 1; retain: boolean }
 export type Incoming = { topic: string; payload: Uint8Array; retain: boolean }
@@ -123,6 +124,7 @@ export async function startBroker(options: BrokerOptions, door: Doorkeeper): Pro
       return packet
     },
   })
+  Object.assign(persistenceOf(aedes), retainedPersistence())
   aedes.on('clientDisconnect', (client) => door.gone(client.id))
   aedes.on('clientReady', (client) => {
     if (entering.get(client)) client.close()
@@ -171,6 +173,11 @@ function createListener(tls: BrokerTls | undefined, handle: (socket: Socket) => 
 
 function refusal(returnCode: 3 | 4, message: string): AuthenticateError {
   return Object.assign(new Error(message), { returnCode }) as AuthenticateError
+}
+
+/** Not in aedes' types either. Nobody is connected yet, so a part of it can still be exchanged. */
+function persistenceOf(aedes: Aedes): object {
+  return (aedes as unknown as { persistence: object }).persistence
 }
 
 /** Not in aedes' types, though its documentation names it. */
