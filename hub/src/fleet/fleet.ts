@@ -21,6 +21,7 @@ import {
   saveReport,
 } from '../store/device-store.ts'
 import { goalsOfDevice } from '../store/directive-store.ts'
+import { groupMs, SharedTransactions } from '../store/group-commit.ts'
 import type { Audit } from '../trust/audit.ts'
 import type { Device } from './device.ts'
 import { endedSince } from './ended-deployments.ts'
@@ -47,6 +48,8 @@ export type Fleet = {
   twins(): string[]
   /** Something about a device changed, and it is committed. */
   onNews(listener: (deviceId: string, news: DeviceNews) => void): () => void
+  /** Comes back when all that was accepted so far is committed. */
+  flush(): Promise<void>
 }
 
 type Around = {
@@ -62,6 +65,8 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
   const { db, transaction } = database
   const news = new Listeners<[string, DeviceNews]>(listenerFailed)
   const twins = new Twins()
+  // After a restart the whole fleet has something to say: an fsync for each would make it wait for minutes.
+  const shared = new SharedTransactions(transaction, groupMs)
 
   async function tellOfTwins(trx: Db, id: string): Promise<void> {
     const at = clock()
@@ -88,6 +93,7 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
     device: (id) => deviceById(db, id),
     devices: ({ after = '', limit } = {}) => devicesAfter(db, after, limit),
     onNews: (listener) => news.add(listener),
+    flush: () => shared.flush(),
     twins: () => twins.current(clock()),
 
     async authenticate(deviceId, token, audience) {
@@ -100,7 +106,7 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
     },
 
     async acceptState(deviceId, state) {
-      const changed = await transaction(async (trx) => {
+      const changed = await shared.run(async (trx) => {
         const device = await deviceById(trx, deviceId)
         if (!device || device.revokedAt !== undefined) return false
         // Before anything is ignored as old: of two that take turns, one always seems to be.
@@ -120,7 +126,7 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
     },
 
     async acceptBirth(deviceId, birth) {
-      const accepted = await transaction(async (trx) => {
+      const accepted = await shared.run(async (trx) => {
         const device = await deviceById(trx, deviceId)
         if (!device || device.revokedAt !== undefined) return false
         // A birth that an older connection sent late tells of a past that is over.
@@ -134,7 +140,7 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
     },
 
     async acceptReport(deviceId, envelope) {
-      const verdict = await transaction(async (trx): Promise<Verdict<Report>> => {
+      const verdict = await shared.run(async (trx): Promise<Verdict<Report>> => {
         const device = await deviceById(trx, deviceId)
         if (!device) return refuse('absent', `no device ${deviceId} is enrolled`)
         const read = readReport(envelope, device, fleetName)

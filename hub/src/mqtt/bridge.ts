@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { blockRequest } from '@godwit/protocol/messages/blocks'
 import type { HubStatus } from '@godwit/protocol/messages/hub-status'
 import { birth, presenceState } from '@godwit/protocol/messages/presence'
@@ -7,6 +8,7 @@ import { deviceMay, topics, type UpTopic } from '@godwit/protocol/topics'
 import { parseStrict } from '@godwit/protocol/trust/strict-json'
 import { toRfc3339 } from '@godwit/protocol/units'
 import type { Services } from '../services.ts'
+import { countDevicesByStatus } from '../store/device-store.ts'
 import { admit, mayConnect } from './admission.ts'
 import { type BlockIndex, buildBlockIndex } from './block-index.ts'
 import { blockBytesPublished } from './block-metrics.ts'
@@ -15,7 +17,9 @@ import type { Admitted, Broker, Doorkeeper, Incoming } from './broker.ts'
 import { RefusalLog } from './refusal-log.ts'
 
 /** Agents spread their births and their unacked telemetry over this long after a restart. Integer milliseconds. */
-const retryAfterMs = 2_000
+const spreadMsMin = 2_000
+/** What a device that comes back costs the hub, and as much again for everything else. Milliseconds of a 2020s core. */
+const perDeviceMs = 4
 /** SPEC 5.5 allows one in five seconds; more than one a second is not worth a row. */
 const progressMsMin = 1_000
 const page = 500
@@ -63,8 +67,10 @@ export class Bridge implements Doorkeeper {
 
   /** Before the broker listens: whoever was online when the hub went is not known to be. */
   async forgetPresence(): Promise<void> {
-    for await (const device of this.#devices())
-      if (device.status === 'online') await this.#setOffline(device.id)
+    for await (const devices of this.#pages()) {
+      const online = devices.filter(({ status }) => status === 'online')
+      await Promise.all(online.map(({ id }) => this.#setOffline(id)))
+    }
   }
 
   /** Everything that is retained, from the database; then the news that keep it so. */
@@ -89,8 +95,11 @@ export class Bridge implements Doorkeeper {
       }),
     ]
     await this.#publishMetadata()
-    for await (const device of this.#devices())
-      if (device.revokedAt === undefined) await this.#publishDirective(device.id)
+    for await (const devices of this.#pages()) {
+      for (const { id, revokedAt } of devices) if (revokedAt === undefined) await this.#publishDirective(id)
+      // Whoever connects meanwhile is not kept waiting for all of them.
+      await nextTurn()
+    }
     // Last: agents take it as the sign that everything else is there.
     await this.#publishStatus('online')
   }
@@ -101,6 +110,7 @@ export class Bridge implements Doorkeeper {
     for (const silence of this.#silence) silence()
     this.#blocks.stop()
     await this.#publishing
+    await this.#services.fleet.flush()
     await this.#publishStatus('offline')
   }
 
@@ -232,7 +242,9 @@ export class Bridge implements Doorkeeper {
   }
 
   async #publishStatus(status: HubStatus['status']): Promise<void> {
-    const { epoch, clock } = this.#services
+    const { epoch, clock, database } = this.#services
+    const { online, sleeping, offline } = await countDevicesByStatus(database.db)
+    const retryAfterMs = Math.max(spreadMsMin, perDeviceMs * (online + sleeping + offline))
     const { downloadSpreadMs } = this.#services.config.blobs
     const value: HubStatus = {
       ...{ status, epoch, time: toRfc3339(clock()), retryAfterMs },
@@ -273,14 +285,11 @@ export class Bridge implements Doorkeeper {
     await this.#broker?.publish({ topic, payload: JSON.stringify(value), qos: 1, retain: false })
   }
 
-  async *#devices() {
-    let after: string | undefined
+  async *#pages() {
+    let after = ''
     for (;;) {
-      const devices = await this.#services.fleet.devices({
-        limit: page,
-        ...(after === undefined ? {} : { after }),
-      })
-      yield* devices
+      const devices = await this.#services.fleet.devices({ limit: page, after })
+      yield devices
       if (devices.length < page) return
       after = devices[devices.length - 1]!.id
     }

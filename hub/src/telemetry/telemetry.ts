@@ -3,8 +3,8 @@ import type { Stream } from '@godwit/protocol/topics'
 import type { DriftBook } from '../drift/verdicts.ts'
 import type { Services } from '../services.ts'
 import type { Db } from '../store/database.ts'
+import { GroupCommit, groupMs } from '../store/group-commit.ts'
 import { type BatchRefusal, openBatch } from './batch.ts'
-import { GroupCommit } from './group-commit.ts'
 import { type Ingested, ingest } from './ingest.ts'
 
 export type Receipt =
@@ -12,8 +12,6 @@ export type Receipt =
   | { ok: false; because: BatchRefusal | 'unknown_device'; detail: string }
 type Delivery = { deviceId: string; stream: Stream; payload: Uint8Array }
 
-/** Long enough to share an fsync, short enough that no device waits for it (platform reference, hazard 6). */
-const groupMs = 5
 /** A batch may hold 256 events; live views need to know that there are many, not each. */
 const eventsToldMax = 20
 

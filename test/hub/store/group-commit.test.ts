@@ -1,4 +1,4 @@
-import { GroupCommit } from '@godwit/hub/telemetry/group-commit'
+import { GroupCommit, SharedTransactions } from '@godwit/hub/store/group-commit'
 import { describe, expect, test } from 'vitest'
 
 function commits(waitMs = 1) {
@@ -38,5 +38,23 @@ describe('a group commit', () => {
     const answer = commit.add(4)
     await commit.flush()
     expect(await answer).toBe(40)
+  })
+})
+
+describe('shared transactions', () => {
+  test('commit together what comes together, and only the one that fails is undone', async () => {
+    const done: string[] = []
+    let begun = 0
+    const transact = async <T>(work: (trx: never) => Promise<T>) => {
+      begun++
+      return work(undefined as never)
+    }
+    const shared = new SharedTransactions(transact as never, 1)
+    const say = (word: string) => shared.run(async () => done.push(word) && word)
+    expect(await Promise.all([say('a'), say('b'), say('c')])).toEqual(['a', 'b', 'c'])
+    expect(begun).toBe(1)
+    const fails = shared.run(async () => Promise.reject(new Error('no')))
+    const [refused, said] = await Promise.allSettled([fails, say('d')])
+    expect([refused.status, said]).toEqual(['rejected', { status: 'fulfilled', value: 'd' }])
   })
 })

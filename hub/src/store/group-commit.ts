@@ -1,9 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Db } from '../store/database.ts'
+import type { Db } from './database.ts'
 
 type Job<I, O> = { input: I; resolve: (output: O) => void; reject: (error: unknown) => void }
 type Transact = <T>(work: (trx: Db) => Promise<T>) => Promise<T>
 
+/** Long enough to share an fsync, short enough that no device waits for it (platform reference, hazard 6). */
+export const groupMs = 5
 /** At about a millisecond each a full group holds up everything else for less than a tenth of a second. */
 const groupMax = 64
 
@@ -74,5 +76,29 @@ export class GroupCommit<I, O> {
     } catch (error) {
       reject(error)
     }
+  }
+}
+
+/** Transactions of any kind that commit together where they come together; each is answered as if it were alone. */
+export class SharedTransactions {
+  readonly #commits: GroupCommit<(trx: Db) => Promise<unknown>, unknown>
+
+  /** @param waitMs how long the first one waits for company; integer milliseconds */
+  constructor(transact: Transact, waitMs: number) {
+    const inTurn = async (trx: Db, all: readonly ((trx: Db) => Promise<unknown>)[]) => {
+      const outputs: unknown[] = []
+      for (const work of all) outputs.push(await work(trx))
+      return outputs
+    }
+    this.#commits = new GroupCommit(transact, inTurn, waitMs)
+  }
+
+  /** @param work may be done twice, the first time rolled back: it changes nothing but through `trx` */
+  run<T>(work: (trx: Db) => Promise<T>): Promise<T> {
+    return this.#commits.add(work) as Promise<T>
+  }
+
+  flush(): Promise<void> {
+    return this.#commits.flush()
   }
 }
