@@ -8,7 +8,7 @@ import { listenToStderr } from './hearing.ts'
 import type { Log } from './log.ts'
 import { memoryOf } from './process-memory.ts'
 
-/** How long a runner may take, and how large it may grow. Defaults and reasons are in `config.ts`. */
+/** How long a runner may take, and how large it may grow. Defaults and reasons are in `config/runner-config.ts`. */
 export type CageLimits = {
   startMsMax: DurationMs
   loadMsMax: DurationMs

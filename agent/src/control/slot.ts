@@ -1,7 +1,7 @@
 import type { SlotGoal } from '@godwit/protocol/messages/directive'
 import type { ActiveRelease } from '@godwit/protocol/messages/report'
 import type { Phase } from '@godwit/protocol/phase'
-import type { SlotConfig } from '../config.ts'
+import type { SlotConfig } from '../config/slot-config.ts'
 import type { Sysfs } from '../energy/sysfs.ts'
 import type { CageLimits } from './cage.ts'
 import type { Clock, TrustedTime } from './clock.ts'

@@ -92,7 +92,7 @@ export type FromRunner =
   | { type: 'pong'; id: number; rssBytes: number; inferences: number }
   | { type: 'failed'; code: ResultCode; detail: string }
 
-/** How the local inference API is to behave on one listener. Checked in `config.ts`. */
+/** How the local inference API is to behave on one listener. Checked in `api-config.ts`. */
 export type ApiOrder = {
   /** Whoever asks must show it; absent on a Unix socket, where the file's mode decides. */
   token?: string
