@@ -188,7 +188,7 @@ function clientsOf(aedes: Aedes): Record<string, Client | undefined> {
 function listen(server: Server, { host, port }: { host: string; port: number }): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause) => {
-      const message = `MQTT cannot listen on ${host}:${port}: ${cause.message}`
+      const message = `MQTT cannot listen on ${host}:${port}: ${cause.message}. Set mqtt.port to a free port.`
       reject(new Fault('cannot-listen', message, { cause }))
     })
     server.listen(port, host, () => resolve((server.address() as AddressInfo).port))
