@@ -131,12 +131,13 @@ function build(config: AgentConfig, deps: Linked, identity: Identity, unlock: ()
     })
   }
 
+  const pinnedRoot = new Uint8Array(Buffer.from(enrolment.root, 'base64'))
   const http = config.download.via !== 'mqtt'
   const trust = new Trust({
     paths,
     names: { fleet, deviceId },
     time,
-    pinnedRoot: new Uint8Array(Buffer.from(enrolment.root, 'base64')),
+    pinnedRoot,
     askMetadata: (role, version) => uplink.metadata(role, version),
     ...(http && { fetchMetadata: metadataOverHttp(enrolment.httpUrl, deps.fetch) }),
   })
@@ -231,6 +232,7 @@ function build(config: AgentConfig, deps: Linked, identity: Identity, unlock: ()
         journal,
         spool,
         trust,
+        pinnedRoot,
         downloader,
         time,
         clock,
@@ -274,13 +276,9 @@ function build(config: AgentConfig, deps: Linked, identity: Identity, unlock: ()
   function tidy(): void {
     const states = slots.map(({ name }) => journal.read(name))
     if (!states.every(({ deployment }) => isAtRest(deployment.phase))) return
-    const kept = states.flatMap(({ active, lastKnownGood }) => [
-      active?.releaseDigest,
-      lastKnownGood?.releaseDigest,
-    ])
-    attempt(log, 'cannot tidy up', () =>
-      collectGarbage(paths, database, new Set(kept.filter((digest) => digest !== undefined))),
-    )
+    const kept = slots.map((slot) => slot.kept)
+    if (kept.every((digests) => digests !== undefined))
+      attempt(log, 'cannot tidy up', () => collectGarbage(paths, database, new Set(kept.flat())))
     attempt(log, 'cannot close the books of a download', () => downloader.forgetPlans())
     const version = trust.directive?.version ?? 0
     if (states.every(({ deployment }) => deployment.directiveVersion >= version))

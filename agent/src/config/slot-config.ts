@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { checkConfig } from '@godwit/protocol/config-check'
 import Type, { type Static, type TSchema } from 'typebox'
 import type { Preference } from '../control/variants/choose.ts'
@@ -44,6 +45,13 @@ const Slot = Type.Object(
           'Threads of one inference. More than one spins, and costs about twenty times the CPU at low rates.',
       }),
     ),
+    fallback: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'A release that came with the device, in a directory that `godwit version download` wrote: served before the first one arrives, and when nothing else starts any more.',
+      }),
+    ),
   },
   closed,
 )
@@ -62,11 +70,13 @@ export type SlotConfig = {
   prefer: Preference
   energyLabel: 'measured' | 'modelled'
   threads: number
+  /** Directory of a release. */
+  fallback?: string
 }
 
 /** With defaults and absolute paths. */
 export function slotOf(
-  { source, api, executionProviders, prefer, energyLabel, threads }: Given,
+  { source, api, executionProviders, prefer, energyLabel, threads, fallback }: Given,
   directory: string,
 ): SlotConfig {
   return Object.freeze({
@@ -76,6 +86,7 @@ export function slotOf(
     prefer: (prefer ?? 'latency') as Preference,
     energyLabel: (energyLabel ?? 'measured') as SlotConfig['energyLabel'],
     threads: threads ?? 1,
+    ...(fallback !== undefined && { fallback: resolve(directory, fallback) }),
   })
 }
 

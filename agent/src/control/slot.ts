@@ -11,6 +11,7 @@ import type { Hindrance } from './deployment/hindrance.ts'
 import type { Deployment, Journal } from './deployment/journal.ts'
 import type { Downloader } from './download/download.ts'
 import type { Engine } from './engine.ts'
+import { Fallback } from './fallback/fallback.ts'
 import type { RunnerTerms } from './fork-runner.ts'
 import { Intake } from './intake.ts'
 import { because, type Log } from './log.ts'
@@ -31,6 +32,7 @@ export type SlotDeps = {
   journal: Journal
   spool: Spool
   trust: Trust
+  pinnedRoot: Uint8Array
   downloader: Downloader
   time: TrustedTime
   clock: Clock
@@ -69,6 +71,7 @@ export class Slot {
   readonly deployer: Deployer
   readonly #energy: SlotEnergy
   readonly #intake: Intake
+  readonly #fallback: Fallback | undefined
   readonly #deps: SlotDeps
 
   constructor(name: string, config: SlotConfig, deps: SlotDeps) {
@@ -115,6 +118,7 @@ export class Slot {
       onUnusable: ({ code, message }) => {
         const fellBack = this.#attempt('cannot fall back', () => this.deployer.activeUnusable(code, message))
         this.#tell('active_unusable', 'alarm', { code, because: message, fellBack: fellBack ?? false })
+        if (!fellBack) void this.#fallback?.replace(code, message)
       },
       onSourceEnded: () => this.#tell('source_ended', 'info', {}),
     })
@@ -131,6 +135,7 @@ export class Slot {
       onBytes: (done, total) => deps.onBytes(name, done, total),
       recordEnd: (deployment) => deps.recordEnd(name, deployment),
     })
+    this.#fallback = config.fallback === undefined ? undefined : this.#fallbackIn(config.fallback)
     this.#intake = new Intake({
       slot: name,
       database,
@@ -164,6 +169,15 @@ export class Slot {
     })
     void this.serving.reconcile().catch(() => {})
     this.deployer.start()
+    void this.#fallback?.start()
+  }
+
+  /** Releases that this slot may still serve; undefined while it is not known which. */
+  get kept(): string[] | undefined {
+    if (this.#fallback?.isLookedAt === false) return undefined
+    const { active, lastKnownGood } = this.#deps.journal.read(this.name)
+    const digests = [active?.releaseDigest, lastKnownGood?.releaseDigest, this.#fallback?.releaseDigest]
+    return digests.filter((digest) => digest !== undefined)
   }
 
   /** A newer directive was taken. */
@@ -179,9 +193,26 @@ export class Slot {
   }
 
   async stop(): Promise<void> {
+    this.#fallback?.stop()
     await this.deployer.stop()
     await this.serving.stop()
     this.#intake.stop()
+  }
+
+  #fallbackIn(directory: string): Fallback {
+    const { paths, pinnedRoot, journal, time } = this.#deps
+    return new Fallback({
+      slot: this.name,
+      directory,
+      paths,
+      pinnedRoot,
+      journal,
+      serving: this.serving,
+      nowMs: () => time.nowMs(),
+      giveUp: (code, detail) => this.deployer.activeUnusable(code, detail),
+      onServing: () => this.#deps.onChange(),
+      tell: (kind, severity, detail) => this.#tell(kind, severity, detail),
+    })
   }
 
   #known(releaseDigest: string): ActiveRelease | undefined {

@@ -6,6 +6,7 @@ import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { rootRotationsMax } from '@godwit/protocol/limits'
 import { sha256Hex } from '@godwit/protocol/release/blocks'
+import { releaseLayout as layout } from '@godwit/protocol/release/directory'
 import { release } from '@godwit/protocol/release/release'
 import { parseStrict } from '@godwit/protocol/trust/canonical'
 import { fileNameOf } from '@godwit/protocol/trust/file-name'
@@ -14,7 +15,6 @@ import type { HubClient } from './client.ts'
 import type { Shell } from './command.ts'
 import { versionOf } from './commands/device.ts'
 import { CliError } from './exit.ts'
-import { layout } from './release-directory.ts'
 
 /** Writes aside and renames, so that a directory of that name is always whole. */
 export async function download(shell: Shell, what: string, directory: string): Promise<void> {

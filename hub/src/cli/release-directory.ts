@@ -4,6 +4,7 @@ import { open, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { releaseBytesMax } from '@godwit/protocol/limits'
 import { blockRange, sha256Hex } from '@godwit/protocol/release/blocks'
+import { releaseLayout as layout } from '@godwit/protocol/release/directory'
 import {
   type BundleFile,
   mistakesOf,
@@ -20,15 +21,6 @@ import { ed25519Only, type Key } from '@godwit/protocol/trust/key'
 import { type Carrier, runFindTarget, runRefresh } from '@godwit/protocol/trust/refresh'
 import type { Refusal } from '@godwit/protocol/trust/refusal'
 import { listModel } from '../oms/model-files.ts'
-
-/** What `godwit version download` writes: the release, its files apart from it, and all that vouches for it. */
-export const layout = {
-  release: 'release.json',
-  files: 'files',
-  metadata: 'metadata',
-  /** OpenSSF model signatures over `files`, each named after its key. */
-  signatures: 'signatures',
-} as const
 
 export type ReleaseRefusal = Refusal | 'file-missing' | 'unsigned-file' | 'symlink-refused'
 export type ReleaseRefused = { verified: false; because: ReleaseRefusal; detail: string }

@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { releaseLayout as layout } from '@godwit/protocol/release/directory'
 import { fromRfc3339 } from '@godwit/protocol/units'
 import type { Shell } from './command.ts'
 import { versionOf } from './commands/device.ts'
 import { CliError } from './exit.ts'
 import { cleaned } from './output.ts'
-import { layout, type VerifiedRelease, verifyReleaseDirectory } from './release-directory.ts'
+import { type VerifiedRelease, verifyReleaseDirectory } from './release-directory.ts'
 
 export type VerifyOptions = { root: string; metadata?: string; at?: string; expect?: string }
 

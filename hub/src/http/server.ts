@@ -31,8 +31,8 @@ import { sessionRoutes } from './routes/sessions.ts'
 import { systemRoutes } from './routes/system.ts'
 import { telemetryRoutes } from './routes/telemetry.ts'
 import { tokenRoutes } from './routes/tokens.ts'
-import { waitingRoomRoutes } from './routes/waiting-room.ts'
 import { userRoutes } from './routes/users.ts'
+import { waitingRoomRoutes } from './routes/waiting-room.ts'
 
 const routes: readonly RoutePlugin[] = [
   systemRoutes,

@@ -198,7 +198,8 @@ function copy(stick: Stick, paths: Paths, listed: readonly Listed[]): number {
   return copiedBytes
 }
 
-function copyBlob(from: string, to: string, file: BundleFile): void {
+/** Each block is checked before it is written; the copy is on the disk when this returns. */
+export function copyBlob(from: string, to: string, file: BundleFile): void {
   mkdirSync(dirname(to), { recursive: true })
   const handle = openSync(to, 'wx')
   try {

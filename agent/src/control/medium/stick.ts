@@ -100,7 +100,7 @@ export function openPlainFile(path: string): number {
   throw refused(path, 'is no plain file')
 }
 
-function readSmall(path: string, bytesMax: number): Buffer {
+export function readSmall(path: string, bytesMax: number): Buffer {
   const file = openPlainFile(path)
   try {
     const { size } = fstatSync(file)
