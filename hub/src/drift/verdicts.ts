@@ -6,6 +6,7 @@ import {
   type VerdictState,
 } from '@godwit/protocol/drift/verdict'
 import type { EpochMs } from '@godwit/protocol/units'
+import { sql } from 'kysely'
 import type { Feed } from '../feed.ts'
 import type { Db } from '../store/database.ts'
 import type { Range } from '../telemetry/ranges.ts'
@@ -30,7 +31,11 @@ export type DriftVerdict = Verdict & {
   releaseDigest: string
   malformed: number
   updatedAt: EpochMs
+  /** Of the release that the slot runs now. An old release's verdict stays on record; it is no news. */
+  isRunning: boolean
 }
+/** Where a verdict stands in the list: worst first, then by device, slot and release. */
+export type DriftKey = { evidence: number; deviceId: string; slot: string; releaseDigest: string }
 
 type Windows = Awaited<ReturnType<typeof driftOfWindows>>
 const page = 256
@@ -130,6 +135,7 @@ async function writeState(
     verdict_json: JSON.stringify({ ...verdict, malformed: state.malformed }),
     verdict: verdict.state,
     evidence: verdict.evidence,
+    lead: verdict.lead?.feature ?? null,
     updated_at: at,
   }
   await db
@@ -142,11 +148,14 @@ async function writeState(
 /** Worst first. With `deviceId`: of one device. */
 export async function driftVerdicts(
   db: Db,
-  options: { deviceId?: string; limit?: number } = {},
+  options: { deviceId?: string | undefined; limit?: number; after?: DriftKey | undefined } = {},
 ): Promise<DriftVerdict[]> {
   let query = db
     .selectFrom('drift_state as s')
     .leftJoin('version as v', 'v.release_digest', 's.release_digest')
+    .leftJoin('device_slot as d', (join) =>
+      join.onRef('d.device_id', '=', 's.device_id').onRef('d.slot', '=', 's.slot'),
+    )
     .select([
       's.device_id',
       's.slot',
@@ -155,11 +164,20 @@ export async function driftVerdicts(
       's.updated_at',
       'v.model',
       'v.version',
+      'd.release_digest as running',
     ])
     .orderBy('s.evidence', 'desc')
     .orderBy('s.device_id')
-    .orderBy('s.updated_at', 'desc')
+    .orderBy('s.slot')
+    .orderBy('s.release_digest')
   if (options.deviceId !== undefined) query = query.where('s.device_id', '=', options.deviceId)
+  if (options.after !== undefined) {
+    const { evidence, deviceId, slot, releaseDigest } = options.after
+    query = query.where('s.evidence', '<=', evidence).where(
+      sql<boolean>`(s.evidence < ${evidence}
+        or (s.device_id, s.slot, s.release_digest) > (${deviceId}, ${slot}, ${releaseDigest}))`,
+    )
+  }
   if (options.limit !== undefined) query = query.limit(options.limit)
   return (await query.execute()).map((row) => ({
     deviceId: row.device_id,
@@ -168,6 +186,7 @@ export async function driftVerdicts(
     model: row.model ?? '',
     version: row.version ?? '',
     updatedAt: row.updated_at,
+    isRunning: row.running === row.release_digest,
     ...(JSON.parse(row.verdict_json) as Verdict & { malformed: number }),
   }))
 }

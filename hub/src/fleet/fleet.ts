@@ -11,9 +11,12 @@ import type { Clock } from '../clock.ts'
 import type { Feed } from '../feed.ts'
 import { Listeners } from '../listeners.ts'
 import type { Database, Db } from '../store/database.ts'
+import { deleteSlots, saveSlots } from '../store/device-slot-store.ts'
 import {
   deviceById,
   devicesAfter,
+  devicesNamed,
+  labelsAfter,
   markDeviceRevoked,
   saveBirth,
   saveLabels,
@@ -35,6 +38,11 @@ export type DeviceNews = 'birth' | 'report' | 'status' | 'revoked'
 export type Fleet = {
   device(id: string): Promise<Device | undefined>
   devices(options?: { after?: string; limit?: number }): Promise<Device[]>
+  /** Those that `fits` says yes to, by id and labels alone; in the order of ids. */
+  devicesThat(
+    fits: (device: Pick<Device, 'id' | 'labels'>) => boolean,
+    options: { after: string; limit: number },
+  ): Promise<Device[]>
   /** Does this token prove that its bearer is that device, enrolled and not revoked? */
   authenticate(deviceId: string, token: string, audience: 'mqtt' | 'http'): Promise<Verdict<Device>>
   /** Presence as the device, its will, or (`offline`) the hub itself at its start says it. */
@@ -92,6 +100,14 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
   return {
     device: (id) => deviceById(db, id),
     devices: ({ after = '', limit } = {}) => devicesAfter(db, after, limit),
+    async devicesThat(fits, { after, limit }) {
+      const ids: string[] = []
+      for await (const device of labelsAfter(db, after)) {
+        if (fits(device)) ids.push(device.id)
+        if (ids.length === limit) break
+      }
+      return devicesNamed(db, ids)
+    },
     onNews: (listener) => news.add(listener),
     flush: () => shared.flush(),
     twins: () => twins.current(clock()),
@@ -153,6 +169,7 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
           )
         }
         await saveReport(trx, read.value, new TextDecoder().decode(envelope), clock())
+        if (device.revokedAt === undefined) await saveSlots(trx, read.value)
         await recordEnds(trx, device, read.value, envelope)
         await feed.append(trx, reportNews(read.value))
         return read
@@ -175,6 +192,7 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
       const revoked = await transaction(async (trx) => {
         if (!(await deviceById(trx, id))) return undefined
         await markDeviceRevoked(trx, id, clock())
+        await deleteSlots(trx, id)
         await audit.append(trx, { who, action: 'device.revoke', subject: id })
         await feed.append(trx, stateNews(id, { revoked: true }))
         return deviceById(trx, id)

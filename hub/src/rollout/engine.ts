@@ -1,3 +1,5 @@
+import type { Report } from '@godwit/protocol/messages/report'
+import type { EpochMs } from '@godwit/protocol/units'
 import type { Services } from '../services.ts'
 import type { Db } from '../store/database.ts'
 import { type Once, remember, remembered } from '../store/idempotency-store.ts'
@@ -10,9 +12,9 @@ import {
   refusalOf,
 } from './approval.ts'
 import { type CreateRefusal, type CreateRequest, prepare } from './create.ts'
-import { answerIn } from './deployment.ts'
+import { type Answer, answerIn } from './deployment.ts'
 import { countsOf } from './deployments.ts'
-import { collectEvidence } from './evidence.ts'
+import { EvidenceBook } from './evidence.ts'
 import { setGoals } from './goals.ts'
 import type { PlanMistake } from './plan.ts'
 import {
@@ -75,6 +77,7 @@ export class RolloutEngine {
   readonly #told = new Map<string, string>()
   readonly #heard = new Set<string>()
   readonly #revoked = new Set<string>()
+  readonly #evidence = new EvidenceBook()
 
   /** @param people the users who may approve at this moment */
   constructor(needs: Needs, newId: () => string, people: () => Promise<readonly Person[]>) {
@@ -106,6 +109,11 @@ export class RolloutEngine {
 
   async approvers(): Promise<Approvers> {
     return { minimum: this.#needs.config.rollouts.approvals, people: await this.#people() }
+  }
+
+  /** Everything that a tick may still move, newest first. */
+  unfinished(): StoredRollout[] {
+    return [...this.#unfinished.values()].sort((a, b) => (a.rollout.id < b.rollout.id ? 1 : -1))
   }
 
   activeCount(): number {
@@ -235,30 +243,41 @@ export class RolloutEngine {
   #drain(): Promise<void> {
     return this.#serial.run(async () => {
       const at = this.#needs.clock()
-      const events = new Map<string, RolloutEvent[]>()
-      const add = (id: string, event: RolloutEvent) => events.set(id, [...(events.get(id) ?? []), event])
-      for (const deviceId of take(this.#revoked))
-        for (const [id, { rollout }] of this.#unfinished)
-          if (rollout.deployments.has(deviceId)) add(id, { type: 'revoked', at, deviceId })
+      const revoked = take(this.#revoked)
+      const answers = new Map<string, Map<string, Answer>>()
       for (const deviceId of take(this.#heard)) {
         const report = (await this.#needs.fleet.device(deviceId))?.report
         if (!report) continue
-        for (const id of await this.#concerned(deviceId)) {
-          const answer = answerIn(report, (await this.#load(id))!.rollout.slot)
-          if (answer) add(id, { type: 'answered', at, deviceId, answer })
+        for (const { id, slot } of await this.#concerned(deviceId, report, at)) {
+          const answer = answerIn(report, slot)
+          if (answer) answers.set(id, (answers.get(id) ?? new Map<string, Answer>()).set(deviceId, answer))
         }
       }
-      for (const [id, of] of events) {
-        await this.#apply(id, of)
+      const left = new Set(answers.keys())
+      for (const [id, { rollout }] of this.#unfinished)
+        if (revoked.some((deviceId) => rollout.deployments.has(deviceId))) left.add(id)
+      for (const id of left) {
+        const gone = revoked.map((deviceId): RolloutEvent => ({ type: 'revoked', at, deviceId }))
+        await this.#apply(id, [...gone, { type: 'answered', at, answers: answers.get(id) ?? new Map() }])
         await this.#tickOne(id)
       }
     })
   }
 
-  async #concerned(deviceId: string): Promise<string[]> {
-    const unfinished = [...this.#unfinished].filter(([, { rollout }]) => rollout.deployments.has(deviceId))
-    const late = await rolloutIdsAwaiting(this.#needs.database.db, deviceId)
-    return [...new Set([...unfinished.map(([id]) => id), ...late])]
+  /** Rollouts that this report may be news for. One that is over is looked at without its other devices first. */
+  async #concerned(deviceId: string, report: Report, at: EpochMs): Promise<Pick<Rollout, 'id' | 'slot'>[]> {
+    const { db } = this.#needs.database
+    const unfinished = [...this.#unfinished.values()].map(({ rollout }) => rollout)
+    const found: Pick<Rollout, 'id' | 'slot'>[] = unfinished.filter((r) => r.deployments.has(deviceId))
+    for (const id of await rolloutIdsAwaiting(db, deviceId)) {
+      if (this.#unfinished.has(id)) continue
+      const alone = await rolloutById(db, id, deviceId)
+      const answer = alone && answerIn(report, alone.rollout.slot)
+      if (!answer) continue
+      const heard = step(alone.rollout, { type: 'answered', at, answers: new Map([[deviceId, answer]]) })
+      if (heard.rollout !== alone.rollout) found.push(alone.rollout)
+    }
+    return found
   }
 
   async #load(id: string): Promise<StoredRollout | undefined> {
@@ -269,9 +288,10 @@ export class RolloutEngine {
     for (let move = 0; move < movesPerTick; move++) {
       const before = await this.#load(id)
       if (!before) return
-      const evidence = await collectEvidence(this.#needs.database.db, before.rollout)
+      const at = this.#needs.clock()
+      const evidence = await this.#evidence.of(this.#needs.database.db, before.rollout, at)
       const approvers = asksForApproval(before.rollout) ? await this.approvers() : nobody
-      await this.#apply(id, [{ type: 'tick', at: this.#needs.clock(), evidence, approvers }])
+      await this.#apply(id, [{ type: 'tick', at, evidence, approvers }])
       const after = await this.#load(id)
       if (!after || placeOf(after.rollout) === placeOf(before.rollout)) return
     }

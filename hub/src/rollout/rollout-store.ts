@@ -1,8 +1,11 @@
 import type { SlotGoal } from '@godwit/protocol/messages/directive'
 import type { ResultCode } from '@godwit/protocol/result-code'
+import { type Selectable, sql } from 'kysely'
 import type { Db } from '../store/database.ts'
+import type { Tables } from '../store/tables.ts'
 import type { Approval } from './approval.ts'
 import type { Deployment, DeploymentState } from './deployment.ts'
+import { saveBaselines } from './evidence.ts'
 import type { Plan } from './plan.ts'
 import type { Rollout, RolloutPhase } from './rollout.ts'
 
@@ -51,6 +54,7 @@ export async function saveRollout(db: Db, { rollout, head }: StoredRollout, befo
   const changed = [...rollout.deployments.values()].filter((d) => before.deployments.get(d.deviceId) !== d)
   await saveDeployments(db, rollout.id, changed)
   if (rollout.approvals !== before.approvals) await saveApprovals(db, rollout)
+  await saveBaselines(db, rollout, before)
 }
 
 /** One per person and wave, and the table's key says so too. */
@@ -108,7 +112,12 @@ async function saveDeployments(db: Db, rolloutId: string, deployments: readonly 
   }
 }
 
-export async function rolloutById(db: Db, id: string): Promise<StoredRollout | undefined> {
+/** @param onlyDevice leaves all other deployments away; absent: all of them */
+export async function rolloutById(
+  db: Db,
+  id: string,
+  onlyDevice?: string,
+): Promise<StoredRollout | undefined> {
   const row = await db.selectFrom('rollout').selectAll().where('id', '=', id).executeTakeFirst()
   if (!row) return undefined
   const { goal, since, reason, waves, toRestore, selector } = JSON.parse(row.state_json) as StateJson
@@ -125,7 +134,7 @@ export async function rolloutById(db: Db, id: string): Promise<StoredRollout | u
       approvals: await approvalsById(db, id),
       waves,
       toRestore,
-      deployments: await deploymentsById(db, id),
+      deployments: await deploymentsById(db, id, onlyDevice),
     },
     head: {
       revision: row.revision,
@@ -138,29 +147,39 @@ export async function rolloutById(db: Db, id: string): Promise<StoredRollout | u
 }
 
 /** In the order of their waves. Within a wave the queue's order does not outlive a restart, and need not. */
-async function deploymentsById(db: Db, id: string): Promise<Map<string, Deployment>> {
-  const rows = await db
-    .selectFrom('rollout_device')
-    .selectAll()
-    .where('rollout_id', '=', id)
-    .orderBy('wave')
-    .orderBy('device_id')
-    .execute()
-  return new Map(
-    rows.map((row) => [
-      row.device_id,
-      {
-        deviceId: row.device_id,
-        wave: row.wave,
-        state: row.state as DeploymentState,
-        since: row.updated_at,
-        directiveVersion: row.directive_version,
-        previous: row.previous_json === null ? null : (JSON.parse(row.previous_json) as SlotGoal),
-        code: row.code as ResultCode | null,
-        detail: row.detail,
-      },
-    ]),
-  )
+async function deploymentsById(db: Db, id: string, onlyDevice?: string): Promise<Map<string, Deployment>> {
+  const all = db.selectFrom('rollout_device').selectAll().where('rollout_id', '=', id)
+  const rows = onlyDevice === undefined ? all : all.where('device_id', '=', onlyDevice)
+  const deployments = (await rows.orderBy('wave').orderBy('device_id').execute()).map(toDeployment)
+  return new Map(deployments.map((deployment) => [deployment.deviceId, deployment]))
+}
+
+export type DeploymentQuery = {
+  state?: string | undefined
+  after?: Pick<Deployment, 'wave' | 'deviceId'> | undefined
+  limit: number
+}
+
+/** In the order of waves, then of ids. */
+export async function deploymentsOf(db: Db, id: string, { state, after, limit }: DeploymentQuery) {
+  let rows = db.selectFrom('rollout_device').selectAll().where('rollout_id', '=', id)
+  if (state !== undefined) rows = rows.where('state', '=', state)
+  if (after) rows = rows.where(sql<boolean>`(wave, device_id) > (${after.wave}, ${after.deviceId})`)
+  const sorted = rows.orderBy('wave').orderBy('device_id').limit(limit)
+  return (await sorted.execute()).map(toDeployment)
+}
+
+function toDeployment(row: Selectable<Tables['rollout_device']>): Deployment {
+  return {
+    deviceId: row.device_id,
+    wave: row.wave,
+    state: row.state as DeploymentState,
+    since: row.updated_at,
+    directiveVersion: row.directive_version,
+    previous: row.previous_json === null ? null : (JSON.parse(row.previous_json) as SlotGoal),
+    code: row.code as ResultCode | null,
+    detail: row.detail,
+  }
 }
 
 /** Rollouts that a tick may still move: the active ones, and aborted ones whose goals are not all taken back. */

@@ -43,7 +43,8 @@ export type Rollout = {
 export type OperatorAction = 'start' | 'pause' | 'resume' | 'abort' | 'rollback' | 'retry'
 export type RolloutEvent =
   | { type: 'tick'; at: EpochMs; evidence: Evidence; approvers: Approvers }
-  | { type: 'answered'; at: EpochMs; deviceId: string; answer: Answer }
+  /** By device; thousands may answer within a moment. */
+  | { type: 'answered'; at: EpochMs; answers: ReadonlyMap<string, Answer> }
   /** Directives are signed; devices that are gone or revoked are not in `versions`. */
   | { type: 'directed'; at: EpochMs; deviceIds: readonly string[]; versions: ReadonlyMap<string, number> }
   | { type: 'revoked'; at: EpochMs; deviceId: string }

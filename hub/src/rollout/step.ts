@@ -35,7 +35,7 @@ export function step(rollout: Rollout, event: RolloutEvent): Step {
     case 'tick':
       return tick(rollout, event)
     case 'answered':
-      return answered(rollout, event.deviceId, event.answer, event.at)
+      return answered(rollout, event.answers, event.at)
     case 'directed':
       return directed(rollout, event)
     case 'revoked':
@@ -114,14 +114,18 @@ function said(rollout: Rollout, event: ApprovalEvent): Step {
   return { rollout: { ...rollout, approvals }, actions: [record('approved', message)] }
 }
 
-function answered(rollout: Rollout, deviceId: string, answer: Answer, at: EpochMs): Step {
-  const deployment = rollout.deployments.get(deviceId)
-  if (!deployment || rollout.phase === 'aborted') return stay(rollout)
+function answered(rollout: Rollout, answers: ReadonlyMap<string, Answer>, at: EpochMs): Step {
+  if (rollout.phase === 'aborted') return stay(rollout)
   const isBack = rollout.phase === 'rolling_back' || rollout.phase === 'rolled_back'
-  const wanted = isBack ? deployment.previous?.releaseDigest : rollout.goal.releaseDigest
-  const heard = hear(deployment, answer, wanted, isBack ? 'rolled_back' : 'succeeded', at)
-  // Once it is over, a device may be in other hands: only the late arrival of what was wanted still counts.
-  if (!isActive(rollout) && heard.state !== (isBack ? 'rolled_back' : 'succeeded')) return stay(rollout)
+  const end = isBack ? 'rolled_back' : 'succeeded'
+  const heard = [...answers].flatMap(([deviceId, answer]) => {
+    const deployment = rollout.deployments.get(deviceId)
+    if (!deployment) return []
+    const wanted = isBack ? deployment.previous?.releaseDigest : rollout.goal.releaseDigest
+    const next = hear(deployment, answer, wanted, end, at)
+    // Once it is over, a device may be in other hands: only the late arrival of what was wanted still counts.
+    return isActive(rollout) || next.state === end ? next : []
+  })
   return changed(rollout, heard)
 }
 
@@ -135,12 +139,15 @@ function directed(rollout: Rollout, event: Extract<RolloutEvent, { type: 'direct
 function revoked(rollout: Rollout, deviceId: string, at: EpochMs): Step {
   const deployment = rollout.deployments.get(deviceId)
   if (!deployment || hasEnded(deployment)) return stay(rollout)
-  return changed(rollout, moved(deployment, 'skipped', at, null, 'the device was revoked'))
+  return changed(rollout, [moved(deployment, 'skipped', at, null, 'the device was revoked')])
 }
 
-function changed(rollout: Rollout, deployment: Deployment): Step {
-  if (rollout.deployments.get(deployment.deviceId) === deployment) return stay(rollout)
-  const deployments = new Map(rollout.deployments).set(deployment.deviceId, deployment)
+/** The same rollout when nothing changed. */
+function changed(rollout: Rollout, all: readonly Deployment[]): Step {
+  const news = all.filter((deployment) => rollout.deployments.get(deployment.deviceId) !== deployment)
+  if (news.length === 0) return stay(rollout)
+  const deployments = new Map(rollout.deployments)
+  for (const deployment of news) deployments.set(deployment.deviceId, deployment)
   return stay({ ...rollout, deployments })
 }
 

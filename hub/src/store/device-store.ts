@@ -46,6 +46,26 @@ export async function devicesAfter(db: Db, after: string, limit: number | undefi
   return rows.map(toDevice)
 }
 
+/** In the order of ids. */
+export async function devicesNamed(db: Db, ids: readonly string[]): Promise<Device[]> {
+  const rows = db.selectFrom('device').selectAll().where('id', 'in', ids).orderBy('id')
+  return ids.length === 0 ? [] : (await rows.execute()).map(toDevice)
+}
+
+const labelsPage = 1_000
+
+/** Labels without the documents, which make up most of a device's row. */
+export async function* labelsAfter(db: Db, after: string) {
+  for (let last = after; ; ) {
+    const rows = db.selectFrom('device').select(['id', 'labels_json']).where('id', '>', last).orderBy('id')
+    const page = await rows.limit(labelsPage).execute()
+    for (const { id, labels_json } of page)
+      yield { id, labels: JSON.parse(labels_json) as Record<string, string> }
+    if (page.length < labelsPage) return
+    last = page[page.length - 1]!.id
+  }
+}
+
 export async function savePresence(
   db: Db,
   id: string,

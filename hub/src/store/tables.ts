@@ -106,6 +106,17 @@ export interface Tables {
     report_version: number
     directive_version: number
   }
+  /** What the device's last report says of each slot; none of a revoked one. */
+  device_slot: {
+    device_id: string
+    slot: string
+    phase: string
+    code: string | null
+    /** The active release; null: none. */
+    model: string | null
+    version: string | null
+    release_digest: string | null
+  }
   directive: { device_id: string; version: number; envelope: string; issued_at: number; expires_at: number }
   /** What the hub wants in each slot; the directive is its signed form. */
   goal: {
@@ -196,6 +207,8 @@ export interface Tables {
     directive_version: number | null
     /** Release that was active before, as JSON slot goal; null when there was none. */
     previous_json: string | null
+    /** What the device had already done under the release when its wave was opened; null: nothing. */
+    baseline_json: string | null
     updated_at: number
   }
   rollout_event: {
@@ -222,6 +235,9 @@ export interface Tables {
     forgotten: number
     /** Records below this were stored once and have outlived their retention; one that comes again is a duplicate. */
     kept_from: Generated<number>
+    rejected: number
+    /** Neither here nor known to be dropped or forgotten: awaited, or never arrived. */
+    missing: number
     first_at: number
     last_at: number
   }
@@ -259,6 +275,36 @@ export interface Tables {
     energy_coverage: number | null
     energy_sigma: number | null
     cpu_ms: number | null
+  }
+  /**
+   * Sums of all windows that ever came, those that have outlived their retention too. One row per device and energy
+   * provenance; under device, slot and release '' the whole fleet's, without latency.
+   */
+  window_sum: {
+    device_id: string
+    slot: string
+    model: string
+    version: string
+    release_digest: string
+    energy_label: string
+    energy_source: string
+    /** 1: windows without any energy figure, which taint no label. */
+    is_gap: number
+    windows: number
+    readings: number
+    inferences: number
+    errors: number
+    anomalies: number
+    latency_json: string
+    joules: number
+    idle_joules: number
+    unattributed_joules: number
+    window_ms: number
+    covered_ms: number
+    weighed_sigma: number
+    first_at: number
+    last_at: number
+    updated_at: number
   }
   event_record: {
     device_id: string
@@ -298,6 +344,8 @@ export interface Tables {
     /** quiet | alarm | not_enough_data */
     verdict: string
     evidence: number
+    /** The feature that leads; null: none does. */
+    lead: string | null
     updated_at: number
   }
 

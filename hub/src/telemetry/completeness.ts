@@ -38,7 +38,7 @@ export async function completenessOf(db: Db, deviceId: string): Promise<Complete
 }
 
 async function completeness(db: Db, stream: StreamKey & StreamState): Promise<Completeness> {
-  const { session, contiguous, highest, stored, duplicates, forgotten, firstAt, lastAt } = stream
+  const { session, contiguous, highest, stored, duplicates, rejected, forgotten, firstAt, lastAt } = stream
   const lost = await losses(db, stream)
   const rangesBy = (reason: LossReason) =>
     lost.filter((loss) => loss.reason === reason).map(({ range }) => range)
@@ -56,7 +56,7 @@ async function completeness(db: Db, stream: StreamKey & StreamState): Promise<Co
     highest,
     stored,
     duplicates,
-    rejected: await rejectedCount(db, stream),
+    rejected,
     dropped: rangesBy('spool_full').map((range) => named(range, 'spool_full')),
     missing: missing.sort((a, b) => a.first - b.first),
     forgotten,
@@ -70,17 +70,6 @@ function named<R extends string>(
   reason: R,
 ): { first: number; last: number; reason: R } {
   return { first, last, reason }
-}
-
-async function rejectedCount(db: Db, { deviceId, session, stream }: StreamKey): Promise<number> {
-  const row = await db
-    .selectFrom('rejected_record')
-    .select(({ fn }) => fn.countAll<number>().as('count'))
-    .where('device_id', '=', deviceId)
-    .where('session', '=', session)
-    .where('stream', '=', stream)
-    .executeTakeFirst()
-  return Number(row?.count ?? 0)
 }
 
 export type CompletenessSummary = {
@@ -107,55 +96,19 @@ export function summaryOf(all: readonly Completeness[]): CompletenessSummary {
   }
 }
 
-/** The whole fleet's. Only streams with a hole are looked at one by one, and those are few. */
+/** The whole fleet's, from what ingest has counted of each stream. */
 export async function fleetSummary(
   db: Db,
 ): Promise<CompletenessSummary & { windows: number; events: number }> {
-  const totals = await db
+  const rows = await db
     .selectFrom('stream_state')
-    .select(({ fn }) => [
-      fn.sum<number | null>('stored').as('stored'),
-      fn.sum<number | null>('duplicates').as('duplicates'),
-      fn.sum<number | null>('dropped').as('dropped'),
-      fn.sum<number | null>('forgotten').as('forgotten'),
-    ])
-    .executeTakeFirstOrThrow()
-  const perStream = await db
-    .selectFrom('stream_state')
-    .select(({ fn }) => ['stream', fn.sum<number | null>('stored').as('stored')])
+    .select(({ fn }) => ['stream', ...tallies.map((name) => fn.sum<number>(name).as(name))] as const)
     .groupBy('stream')
     .execute()
-  const storedOf = (stream: Stream) => Number(perStream.find((row) => row.stream === stream)?.stored ?? 0)
-  const gone = await db
-    .selectFrom('dropped_range')
-    .select(({ fn }) => [
-      fn.sum<number | null>('last').as('last'),
-      fn.sum<number | null>('first').as('first'),
-    ])
-    .select(({ fn }) => fn.countAll<number>().as('count'))
-    .where('reason', '=', 'never_arrived')
-    .executeTakeFirstOrThrow()
-  const open = await db
-    .selectFrom('stream_state')
-    .select(['device_id', 'session', 'stream'])
-    .whereRef('contiguous', '<', 'highest')
-    .execute()
-  let awaited = 0
-  for (const deviceId of new Set(open.map((row) => row.device_id)))
-    for (const { missing } of await completenessOf(db, deviceId))
-      for (const { first, last, reason } of missing) if (reason === 'awaited') awaited += last - first + 1
-  const rejected = await db
-    .selectFrom('rejected_record')
-    .select(({ fn }) => fn.countAll<number>().as('count'))
-    .executeTakeFirstOrThrow()
-  return {
-    windows: storedOf('window'),
-    events: storedOf('event'),
-    stored: Number(totals.stored ?? 0),
-    duplicates: Number(totals.duplicates ?? 0),
-    dropped: Number(totals.dropped ?? 0),
-    forgotten: Number(totals.forgotten ?? 0),
-    missing: Number(gone.last ?? 0) - Number(gone.first ?? 0) + Number(gone.count) + awaited,
-    rejected: Number(rejected.count),
-  }
+  const sum = (name: (typeof tallies)[number]) => rows.reduce((total, row) => total + Number(row[name]), 0)
+  const storedOf = (stream: Stream) => Number(rows.find((row) => row.stream === stream)?.stored ?? 0)
+  const all = Object.fromEntries(tallies.map((name) => [name, sum(name)])) as CompletenessSummary
+  return { windows: storedOf('window'), events: storedOf('event'), ...all }
 }
+
+const tallies = ['stored', 'duplicates', 'dropped', 'missing', 'forgotten', 'rejected'] as const

@@ -1,4 +1,4 @@
-import { type Ack, type Batch, checkBody } from '@godwit/protocol/messages/telemetry'
+import { type Ack, type Batch, checkBody, type WindowRecord } from '@godwit/protocol/messages/telemetry'
 import type { EpochMs } from '@godwit/protocol/units'
 import type { Db } from '../store/database.ts'
 import { countIn, normalised, type Range, rangesOf, reach, within, without } from './ranges.ts'
@@ -14,6 +14,7 @@ import {
   seqsIn,
   streamState,
 } from './telemetry-store.ts'
+import { addToSums } from './window-sums.ts'
 
 /** What a batch came to. */
 export type Ingested = {
@@ -35,6 +36,13 @@ export async function ingest(trx: Db, batch: Batch, at: EpochMs): Promise<Ingest
   const known = before ? await losses(trx, key) : []
   const { fresh, rejected, duplicates } = await sort(trx, key, batch, before?.keptFrom ?? 1)
   await insertRecords(trx, key, fresh, at)
+  if (stream === 'window')
+    await addToSums(
+      trx,
+      deviceId,
+      fresh.map(({ body }) => body as WindowRecord),
+      at,
+    )
   await insertRejected(trx, key, rejected, at)
 
   const arrived = rangesOf([...fresh, ...rejected].map(({ seq }) => seq))
@@ -43,8 +51,7 @@ export async function ingest(trx: Db, batch: Batch, at: EpochMs): Promise<Ingest
   const contiguous = await settledUpTo(trx, key, before?.contiguous ?? 0, lost)
   const highestOf = (ranges: readonly Range[]) =>
     ranges.reduce((highest, [, last]) => Math.max(highest, last), 0)
-  const state: StreamState = {
-    contiguous,
+  const tallies = {
     highest: Math.max(
       before?.highest ?? 0,
       contiguous,
@@ -54,7 +61,15 @@ export async function ingest(trx: Db, batch: Batch, at: EpochMs): Promise<Ingest
     stored: (before?.stored ?? 0) + fresh.length,
     duplicates: (before?.duplicates ?? 0) + duplicates,
     dropped: countOf(lost, 'spool_full'),
+    rejected: (before?.rejected ?? 0) + rejected.length,
     forgotten: countOf(lost, 'forgotten'),
+  }
+  const { highest, stored, dropped, forgotten } = tallies
+  const state: StreamState = {
+    contiguous,
+    ...tallies,
+    // Every number up to the highest is one of these: what is left over is missing.
+    missing: highest - stored - tallies.rejected - dropped - forgotten,
     keptFrom: before?.keptFrom ?? 1,
     firstAt: before?.firstAt ?? at,
     lastAt: at,

@@ -1,12 +1,20 @@
 import type { EpochMs } from '@godwit/protocol/units'
-import { sql } from 'kysely'
+import { type Selectable, sql } from 'kysely'
 import { type CarbonFigure, carbonOf } from '../energy/carbon.ts'
 import { type EnergyLabel, type EnergyOfWindow, type EnergySum, sumEnergy } from '../energy/energy-sum.ts'
 import type { CarbonFactor } from '../energy/factor.ts'
 import type { Db } from '../store/database.ts'
+import type { Tables } from '../store/tables.ts'
 import { addCounts, quantileMicros } from './latency.ts'
+import { wholeFleet } from './window-sums.ts'
 
-export type Span = { from?: EpochMs | undefined; to?: EpochMs | undefined; deviceId?: string | undefined }
+export type Span = {
+  from?: EpochMs | undefined
+  to?: EpochMs | undefined
+  deviceId?: string | undefined
+  /** Of groups, the largest so many; absent: all. */
+  largest?: number
+}
 
 /** What one release did in one slot of one device. */
 export type ReleaseRollup = {
@@ -28,89 +36,49 @@ export type ReleaseRollup = {
   lastAt: EpochMs
 }
 
-type Row = Awaited<ReturnType<typeof windowsIn>>[number]
-
-/** Per device, slot and release; latency histograms are merged, never their percentiles. */
-export async function rollup(db: Db, span: Span): Promise<ReleaseRollup[]> {
-  const groups = new Map<string, Row[]>()
-  for (const row of await windowsIn(db, span)) {
-    const key = `${row.device_id}\n${row.slot}\n${row.release_digest}`
-    const group = groups.get(key)
-    if (group) group.push(row)
-    else groups.set(key, [row])
+/** Per slot and release of one device; latency histograms are merged, never their percentiles. */
+export async function rollup(db: Db, deviceId: string): Promise<ReleaseRollup[]> {
+  const groups = new Map<string, SumRow[]>()
+  const rows = db.selectFrom('window_sum').selectAll().where('device_id', '=', deviceId)
+  for (const row of await rows.orderBy('first_at').execute()) {
+    const key = `${row.slot}\n${row.release_digest}`
+    groups.set(key, [...(groups.get(key) ?? []), row])
   }
   return [...groups.values()].map(rolledUp)
 }
 
-function windowsIn(db: Db, { from, to, deviceId }: Span) {
-  let query = db
-    .selectFrom('window_record')
-    .select([
-      'device_id',
-      'slot',
-      'model',
-      'version',
-      'release_digest',
-      'start_at',
-      'end_at',
-      'readings',
-      'inferences',
-    ])
-    .select(['errors', 'anomalies', 'latency_json', ...energyColumns])
-    .orderBy('end_at')
-  if (deviceId !== undefined) query = query.where('device_id', '=', deviceId)
-  if (from !== undefined) query = query.where('end_at', '>=', from)
-  if (to !== undefined) query = query.where('end_at', '<', to)
-  return query.execute()
-}
+type SumRow = Selectable<Tables['window_sum']>
 
-const energyColumns = [
-  'energy_joules',
-  'energy_idle_joules',
-  'energy_unattributed_joules',
-  'energy_label',
-  'energy_source',
-  'energy_coverage',
-  'energy_sigma',
-] as const
-
-function rolledUp(rows: readonly Row[]): ReleaseRollup {
+function rolledUp(rows: readonly SumRow[]): ReleaseRollup {
   const first = rows[0]!
-  const sum = (value: (row: Row) => number) => rows.reduce((total, row) => total + value(row), 0)
+  const sum = (value: (row: SumRow) => number) => rows.reduce((total, row) => total + value(row), 0)
   const counts: number[] = []
-  for (const row of rows) addCounts(counts, (JSON.parse(row.latency_json) as { counts: number[] }).counts)
+  for (const row of rows) addCounts(counts, JSON.parse(row.latency_json) as number[])
+  const windows = sum((row) => row.windows)
   return {
     deviceId: first.device_id,
     slot: first.slot,
     model: first.model,
     version: first.version,
     releaseDigest: first.release_digest,
-    windows: rows.length,
+    windows,
     readings: sum((row) => row.readings),
     inferences: sum((row) => row.inferences),
     errors: sum((row) => row.errors),
     anomalies: sum((row) => row.anomalies),
     p50Micros: quantileMicros(counts, 0.5),
     p95Micros: quantileMicros(counts, 0.95),
-    energy: sumEnergy(rows.map(energyOf)),
-    firstAt: first.start_at,
-    lastAt: rows[rows.length - 1]!.end_at,
+    energy: { ...sumEnergy(rows.map((row) => figureOf(summed(row)))), windows },
+    firstAt: first.first_at,
+    lastAt: Math.max(...rows.map((row) => row.last_at)),
   }
 }
 
-type EnergyRow = Pick<Row, 'start_at' | 'end_at' | (typeof energyColumns)[number]>
-
-/** A window without a figure is a gap: no joules, no coverage, and its time counts. */
-function energyOf(row: EnergyRow): EnergyOfWindow {
+function summed(row: SumRow): SummedRow {
   return {
-    joules: row.energy_joules ?? 0,
-    idleShareJoules: row.energy_idle_joules ?? 0,
-    unattributedJoules: row.energy_unattributed_joules ?? 0,
-    label: (row.energy_label as EnergyLabel | null) ?? 'assumed',
-    source: row.energy_source ?? '',
-    coverage: row.energy_coverage ?? 0,
-    sigmaFactor: row.energy_sigma ?? 1,
-    windowMs: Math.max(0, row.end_at - row.start_at),
+    ...row,
+    ...{ idle: row.idle_joules, unattributed: row.unattributed_joules },
+    ...{ windowMs: row.window_ms, coveredMs: row.covered_ms, weighedSigma: row.weighed_sigma },
   }
 }
 
@@ -138,7 +106,12 @@ export async function energyBy(
 ): Promise<EnergyGroup[]> {
   const columns = groupColumns[by]
   const groups = new Map<string, SummedRow[]>()
-  for (const row of await summedEnergy(db, columns, span)) {
+  const { from, to } = span
+  const rows =
+    from === undefined && to === undefined
+      ? await summedBefore(db, columns, span)
+      : await summedWindows(db, columns, span)
+  for (const row of rows) {
     const key = columns.map((column) => row[column]).join('@') || 'all'
     groups.set(key, [...(groups.get(key) ?? []), row])
   }
@@ -158,7 +131,7 @@ export async function energyBy(
       carbon: carbonOf(energy, factor),
     }
   })
-  return result.sort((a, b) => b.energy.joules - a.energy.joules)
+  return result.sort((a, b) => b.energy.joules - a.energy.joules).slice(0, span.largest)
 }
 
 type GroupColumn = 'device_id' | 'model' | 'version'
@@ -182,7 +155,40 @@ type SummedRow = Partial<Record<GroupColumn, string>> & {
   weighedSigma: number
 }
 
-function summedEnergy(
+/** Of everything that ever came: the sums that ingest keeps. */
+async function summedBefore(
+  db: Db,
+  columns: readonly GroupColumn[],
+  { deviceId, largest }: Span,
+): Promise<SummedRow[]> {
+  const total = sql<number>`sum(joules + idle_joules)`
+  let query = db
+    .selectFrom('window_sum')
+    .select([...columns, 'energy_label', 'energy_source'])
+    .select(({ fn }) => [
+      ...(['windows', 'inferences', 'joules'] as const).map((name) => fn.sum<number>(name).as(name)),
+      fn.sum<number>('idle_joules').as('idle'),
+      fn.sum<number>('unattributed_joules').as('unattributed'),
+      fn.sum<number>('window_ms').as('windowMs'),
+      fn.sum<number>('covered_ms').as('coveredMs'),
+      fn.sum<number>('weighed_sigma').as('weighedSigma'),
+    ])
+    .groupBy([...columns, 'energy_label', 'energy_source', 'is_gap'])
+  if (deviceId !== undefined) query = query.where('device_id', '=', deviceId)
+  else if (!columns.includes('device_id')) query = query.where('device_id', '=', wholeFleet)
+  else {
+    const devices = db.selectFrom('window_sum').select('device_id').where('device_id', '!=', wholeFleet)
+    const ranked = devices
+      .groupBy('device_id')
+      .orderBy(total, 'desc')
+      .limit(largest ?? Number.MAX_SAFE_INTEGER)
+    query = query.where('device_id', 'in', ranked)
+  }
+  return (await query.execute()) as unknown as SummedRow[]
+}
+
+/** Of the windows that ended in a span of time and are still kept. */
+function summedWindows(
   db: Db,
   columns: readonly GroupColumn[],
   { from, to, deviceId }: Span,

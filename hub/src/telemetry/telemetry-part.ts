@@ -31,7 +31,7 @@ function facetOf({ database: { db }, config }: Services): DeviceFacet {
       drift,
       energy: energy ? energyView(energy) : null,
       telemetry: summaryOf(await completenessOf(db, deviceId)),
-      releases: await rollup(db, { deviceId }),
+      releases: await rollup(db, deviceId),
     }
   }
 }

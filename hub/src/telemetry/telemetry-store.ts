@@ -13,8 +13,11 @@ export type StreamState = {
   highest: number
   stored: number
   duplicates: number
+  rejected: number
   dropped: number
   forgotten: number
+  /** Awaited or never arrived. */
+  missing: number
   /** Lower ones have outlived their retention. */
   keptFrom: number
   firstAt: EpochMs
@@ -65,8 +68,10 @@ type StateRow = {
   highest: number
   stored: number
   duplicates: number
+  rejected: number
   dropped: number
   forgotten: number
+  missing: number
   kept_from: number
   first_at: number
   last_at: number
@@ -78,13 +83,16 @@ function stateOfRow(row: StateRow): StreamState {
     highest,
     stored,
     duplicates,
+    rejected,
     dropped,
     forgotten,
+    missing,
     kept_from: keptFrom,
     first_at: firstAt,
     last_at: lastAt,
   } = row
-  return { contiguous, highest, stored, duplicates, dropped, forgotten, keptFrom, firstAt, lastAt }
+  const tallies = { stored, duplicates, rejected, dropped, forgotten, missing }
+  return { contiguous, highest, ...tallies, keptFrom, firstAt, lastAt }
 }
 
 export async function saveStreamState(db: Db, key: StreamKey, state: StreamState): Promise<void> {

@@ -146,7 +146,7 @@ export class Bench {
 
   answer(deviceId: string, build: (version: number) => Answer): this {
     const version = this.versions.get(deviceId) ?? 0
-    return this.send({ type: 'answered', at: this.now, deviceId, answer: build(version) })
+    return this.send({ type: 'answered', at: this.now, answers: new Map([[deviceId, build(version)]]) })
   }
 
   order(type: 'start' | 'pause' | 'resume' | 'abort' | 'rollback' | 'retry', who = 'ana'): this {

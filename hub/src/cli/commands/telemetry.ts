@@ -82,7 +82,7 @@ export const telemetryNouns: Noun = (program, run) => {
       run(async (shell, options: { by: string }) => {
         const found = await shell
           .hub()
-          .get<Energy>(`/api/v1/energy?groupBy=${encodeURIComponent(options.by)}`)
+          .get<Energy>(`/api/v1/energy?limit=1000&groupBy=${encodeURIComponent(options.by)}`)
         const number = (value: number | null) => (value === null ? '–' : value.toPrecision(3))
         shell.out.print(found, () =>
           [

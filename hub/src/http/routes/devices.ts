@@ -53,12 +53,11 @@ export const deviceRoutes: RoutePlugin = (app, { config, fleet, directives, regi
       }
       const after = fromCursor(cursor) ?? ''
       const isAll = selector.requirements.length === 0
-      const found = await fleet.devices(isAll ? { after, limit: limit + 1 } : { after })
-      const page = pageOf(
-        isAll ? found : found.filter((d) => selects(selector.requirements, d)),
-        limit,
-        ({ id }) => id,
-      )
+      const span = { after, limit: limit + 1 }
+      const found = isAll
+        ? await fleet.devices(span)
+        : await fleet.devicesThat((device) => selects(selector.requirements, device), span)
+      const page = pageOf(found, limit, ({ id }) => id)
       return { ...page, items: await Promise.all(page.items.map((device) => view(device, 'row'))) }
     },
   )

@@ -1,5 +1,6 @@
 import { Segment, VersionName } from '@godwit/protocol/schema'
 import Type from 'typebox'
+import { devicesRunning } from '../../store/device-slot-store.ts'
 import { mustPublish, whoOf } from '../authentication.ts'
 import { Refusal } from '../problem.ts'
 import type { RoutePlugin } from '../route-plugin.ts'
@@ -10,7 +11,7 @@ const VersionParams = Type.Object({ model: Segment, version: VersionName })
 const AliasParams = Type.Object({ model: Segment, alias: Segment })
 
 /** Models, their versions, and the names that stand for a version. */
-export const modelRoutes: RoutePlugin = (app, { registry, fleet }) => {
+export const modelRoutes: RoutePlugin = (app, { registry, database }) => {
   async function detailsOf(name: string) {
     const model = await registry.model(name)
     if (!model) throw new Refusal('not-found', `no model ${name}`)
@@ -75,13 +76,9 @@ export const modelRoutes: RoutePlugin = (app, { registry, fleet }) => {
       if (!found) throw new Refusal('not-found', `no version ${version} of ${model}`)
       const release = (await registry.release(model, version))!
       const sizeBytes = Object.values(release.files).reduce((sum, file) => sum + file.sizeBytes, 0)
-      const devices = (await fleet.devices()).filter(({ report }) =>
-        Object.values(report?.slots ?? {}).some(
-          ({ active }) => active?.releaseDigest === found.releaseDigest,
-        ),
-      )
+      const devices = await devicesRunning(database.db, found.releaseDigest)
       const signatures = (await registry.signatures(found.model, found.version)).map(signatureView)
-      return { ...versionView(found), sizeBytes, release, devices: devices.map(({ id }) => id), signatures }
+      return { ...versionView(found), sizeBytes, release, devices, signatures }
     },
   )
 

@@ -1,12 +1,12 @@
-import { driftVerdicts } from '../../drift/verdicts.ts'
+import { type DriftingRelease, driftingNow } from '../../drift/drifting.ts'
 import { factorFor } from '../../energy/factor.ts'
-import type { Device } from '../../fleet/device.ts'
 import type { Approvers } from '../../rollout/approval.ts'
-import { runningDigest } from '../../rollout/create.ts'
 import type { StoredRollout } from '../../rollout/rollout-store.ts'
 import { verdictSentence } from '../../rollout/sentence.ts'
 import type { WaveState } from '../../rollout/wave.ts'
 import type { Services } from '../../services.ts'
+import { countVersions, failedDevices } from '../../store/device-slot-store.ts'
+import { countDevicesByStatus } from '../../store/device-store.ts'
 import { fleetSummary } from '../../telemetry/completeness.ts'
 import { energyView } from '../../telemetry/energy-view.ts'
 import { energyBy } from '../../telemetry/rollup.ts'
@@ -16,6 +16,9 @@ export type Attention = { severity: 'alarm' | 'warning'; text: string; link: str
 
 /** Many pages ask at the same moment, whenever something changes; one look at the whole fleet serves them all. */
 const freshMs = 500
+
+/** Failed devices that are named; the others are counted. */
+const failedNamed = 3
 
 /** The five-second page: is anything wrong, is anything moving, what does it cost. */
 export const overviewRoutes: RoutePlugin = (app, services) => {
@@ -44,71 +47,32 @@ export const overviewRoutes: RoutePlugin = (app, services) => {
 async function overviewOf(services: Services) {
   const { fleet, config, rollouts, database } = services
   const { db } = database
-  const devices = (await fleet.devices()).filter(({ revokedAt }) => revokedAt === undefined)
-  const drifting = await driftingDevices(services, devices)
-  const failed = devices.filter(hasFailed)
+  const counts = await countDevicesByStatus(db)
+  const drifting = await driftingNow(db)
+  const failed = await failedDevices(db, failedNamed)
   const telemetry = await fleetSummary(db)
   const [energy] = await energyBy(db, 'all', factorFor(config.carbon.zone), {})
-  const recent = await rollouts.list(undefined, 50)
   const approvers = await rollouts.approvers()
-  const withStatus = (status: Device['status']) => devices.filter((device) => device.status === status).length
   return {
     fleet: config.fleet,
     devices: {
-      total: devices.length,
-      online: withStatus('online'),
-      sleeping: withStatus('sleeping'),
-      offline: withStatus('offline'),
-      drifting: drifting.size,
-      failed: failed.length,
+      total: counts.online + counts.sleeping + counts.offline,
+      ...counts,
+      drifting: drifting.devices,
+      failed: failed.count,
     },
     rollouts: { active: rollouts.activeCount() },
     energy: energy ? energyView(energy) : null,
     telemetry,
-    versions: versionsIn(devices),
+    versions: await countVersions(db),
     attention: [
-      ...recent.flatMap((stored) => attentionOf(stored, approvers)),
-      ...driftAttention(drifting),
+      ...rollouts.unfinished().flatMap((stored) => attentionOf(stored, approvers)),
+      ...drifting.releases.map(driftAttention),
       ...failedAttention(failed),
       ...twinAttention(fleet.twins()),
       ...missingAttention(telemetry.missing),
     ],
   }
-}
-
-type Drifting = Map<string, { release: string; feature: string }>
-
-/** Only what runs now: the alarm of a release that was replaced is history. */
-async function driftingDevices({ database }: Services, devices: readonly Device[]): Promise<Drifting> {
-  const byId = new Map(devices.map((device) => [device.id, device]))
-  const drifting: Drifting = new Map()
-  for (const { deviceId, slot, releaseDigest, state, model, version, lead } of await driftVerdicts(
-    database.db,
-  )) {
-    const device = byId.get(deviceId)
-    if (state !== 'alarm' || !device || runningDigest(device, slot) !== releaseDigest) continue
-    drifting.set(deviceId, { release: `${model} ${version}`, feature: lead?.feature ?? '' })
-  }
-  return drifting
-}
-
-function hasFailed({ report }: Device): boolean {
-  return Object.values(report?.slots ?? {}).some(
-    ({ phase }) => phase === 'refused' || phase === 'rolled_back',
-  )
-}
-
-function versionsIn(devices: readonly Device[]): { model: string; version: string; devices: number }[] {
-  const counts = new Map<string, { model: string; version: string; devices: number }>()
-  for (const { report } of devices)
-    for (const { active } of Object.values(report?.slots ?? {})) {
-      if (!active) continue
-      const { model, version } = active
-      const entry = counts.get(`${model}@${version}`) ?? { model, version, devices: 0 }
-      entry.devices++
-      counts.set(`${model}@${version}`, entry)
-    }
-  return [...counts.values()].sort((a, b) => b.devices - a.devices)
 }
 
 function attentionOf({ rollout }: StoredRollout, approvers: Approvers): Attention[] {
@@ -122,15 +86,10 @@ function attentionOf({ rollout }: StoredRollout, approvers: Approvers): Attentio
   ]
 }
 
-function driftAttention(drifting: Drifting): Attention[] {
-  const releases = new Map<string, string[]>()
-  for (const { release, feature } of drifting.values())
-    releases.set(release, [...(releases.get(release) ?? []), feature])
-  return [...releases].map(([release, features]) => {
-    const names = [...new Set(features)].filter(Boolean).join(', ')
-    const text = `Drift on ${release}: ${plural(features.length)}${names && `, most in ${names}`}`
-    return { severity: 'warning', text, link: '/drift' }
-  })
+function driftAttention({ release, devices, features }: DriftingRelease): Attention {
+  const names = features.join(', ')
+  const text = `Drift on ${release}: ${plural(devices)}${names && `, most in ${names}`}`
+  return { severity: 'warning', text, link: '/drift' }
 }
 
 function twinAttention(ids: readonly string[]): Attention[] {
@@ -141,16 +100,11 @@ function twinAttention(ids: readonly string[]): Attention[] {
   }))
 }
 
-function failedAttention(failed: readonly Device[]): Attention[] {
-  if (failed.length === 0) return []
-  const named = failed.slice(0, 3).map((device) => {
-    const slot = Object.values(device.report?.slots ?? {}).find(
-      ({ code }) => code !== undefined && code !== 'ok',
-    )
-    return `${device.id}${slot?.code ? ` (${slot.code})` : ''}`
-  })
-  const more = failed.length > 3 ? ` and ${failed.length - 3} more` : ''
-  const text = `Last update failed on ${plural(failed.length)}: ${named.join(', ')}${more}`
+function failedAttention({ count, first }: Awaited<ReturnType<typeof failedDevices>>): Attention[] {
+  if (count === 0) return []
+  const named = first.map(({ id, code }) => `${id}${code ? ` (${code})` : ''}`)
+  const more = count > first.length ? ` and ${count - first.length} more` : ''
+  const text = `Last update failed on ${plural(count)}: ${named.join(', ')}${more}`
   return [{ severity: 'warning', text, link: '/devices' }]
 }
 

@@ -3,7 +3,7 @@ import Type from 'typebox'
 import type { CreateRefusal } from '../../rollout/create.ts'
 import { type Deployment, deploymentStates } from '../../rollout/deployment.ts'
 import { PlanRequest } from '../../rollout/plan.ts'
-import type { StoredRollout } from '../../rollout/rollout-store.ts'
+import { deploymentsOf, type StoredRollout } from '../../rollout/rollout-store.ts'
 import { rememberAnswer } from '../../store/idempotency-store.ts'
 import { whoOf } from '../authentication.ts'
 import { fromCursor, PageQuery, pageOf } from '../listing.ts'
@@ -130,14 +130,11 @@ export const rolloutRoutes: RoutePlugin = (app, { rollouts, database }) => {
       },
     },
     async ({ params: { id }, query: { limit = 200, cursor, state } }) => {
-      const { rollout } = await known(id)
-      const after = fromCursor(cursor) ?? ''
-      const found = [...rollout.deployments.values()]
-        .filter(
-          (deployment) => (state === undefined || deployment.state === state) && keyOf(deployment) > after,
-        )
-        .sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))
-      const page = pageOf(found.slice(0, limit + 1), limit, keyOf)
+      const after = deploymentKeyOf(fromCursor(cursor))
+      const found = await deploymentsOf(database.db, id, { state, after, limit: limit + 1 })
+      // Every rollout has devices: a page of none is the last one, or of a rollout that is not there.
+      if (found.length === 0) await known(id)
+      const page = pageOf(found, limit, keyOf)
       return { ...page, items: page.items.map(deploymentView) }
     },
   )
@@ -169,7 +166,11 @@ export const rolloutRoutes: RoutePlugin = (app, { rollouts, database }) => {
 function idFromCursor(cursor: string | undefined): number | undefined {
   const key = fromCursor(cursor)
   if (key === undefined || /^\d{1,15}$/.test(key)) return key === undefined ? undefined : Number(key)
-  throw new Refusal('validation', 'the cursor is not one that this list gave', {
+  throw notOurs()
+}
+
+function notOurs(): Refusal {
+  return new Refusal('validation', 'the cursor is not one that this list gave', {
     errors: [{ parameter: 'cursor', detail: 'must be the nextCursor of an earlier answer' }],
   })
 }
@@ -193,5 +194,12 @@ function refusalOf(because: Unmade, errors: { pointer: string; detail: string }[
 }
 
 function keyOf({ wave, deviceId }: Deployment): string {
-  return `${String(wave).padStart(4, '0')} ${deviceId}`
+  return `${wave} ${deviceId}`
+}
+
+function deploymentKeyOf(key: string | undefined): Pick<Deployment, 'wave' | 'deviceId'> | undefined {
+  const [wave, deviceId = ''] = key?.split(' ') ?? []
+  if (wave === undefined || /^\d{1,4}$/.test(wave))
+    return wave === undefined ? undefined : { wave: Number(wave), deviceId }
+  throw notOurs()
 }

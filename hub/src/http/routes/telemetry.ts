@@ -1,9 +1,8 @@
 import { Segment } from '@godwit/protocol/schema'
 import { toRfc3339 } from '@godwit/protocol/units'
 import Type from 'typebox'
-import { driftVerdicts } from '../../drift/verdicts.ts'
+import { type DriftKey, driftVerdicts } from '../../drift/verdicts.ts'
 import { factorFor } from '../../energy/factor.ts'
-import { runningDigest } from '../../rollout/create.ts'
 import { completenessOf } from '../../telemetry/completeness.ts'
 import { energyView } from '../../telemetry/energy-view.ts'
 import { type EventKey, eventsOf, type WindowKey, windowsOf } from '../../telemetry/listing.ts'
@@ -122,20 +121,21 @@ export const telemetryRoutes: RoutePlugin = (app, { database: { db }, fleet, con
         operationId: 'listDrift',
         tags,
         summary: 'A verdict for each device, slot and release, the strongest evidence first',
-        querystring: Type.Object({ limit: Limit(1_000), deviceId: Type.Optional(Segment) }),
+        querystring: Type.Object({
+          cursor: PageQuery.cursor,
+          limit: Limit(1_000),
+          deviceId: Type.Optional(Segment),
+        }),
       },
     },
-    async ({ query: { limit = 1_000, deviceId } }) => {
-      const verdicts = await driftVerdicts(db, { limit, ...(deviceId !== undefined && { deviceId }) })
-      const devices = new Map((await fleet.devices()).map((device) => [device.id, device]))
-      const items = verdicts.map((verdict) => {
-        const device = devices.get(verdict.deviceId)
-        // An old release's verdict stays on record; it is no news of what the device does now.
-        const isRunning =
-          device !== undefined && runningDigest(device, verdict.slot) === verdict.releaseDigest
-        return { ...verdict, isRunning, updatedAt: toRfc3339(verdict.updatedAt) }
-      })
-      return { items }
+    async ({ query: { limit = 1_000, cursor, deviceId } }) => {
+      const after = driftKeyOf(fromCursor(cursor))
+      const verdicts = await driftVerdicts(db, { limit: limit + 1, deviceId, after })
+      const page = pageOf(verdicts, limit, ({ evidence, deviceId, slot, releaseDigest }) =>
+        JSON.stringify([evidence, deviceId, slot, releaseDigest]),
+      )
+      const items = page.items.map((verdict) => ({ ...verdict, updatedAt: toRfc3339(verdict.updatedAt) }))
+      return { ...page, items }
     },
   )
 
@@ -146,16 +146,17 @@ export const telemetryRoutes: RoutePlugin = (app, { database: { db }, fleet, con
       schema: {
         operationId: 'getEnergy',
         tags,
-        summary: 'Joules and grams of CO2e, each with label, coverage and factor',
+        summary: 'Joules and grams of CO2e of the largest groups and of all, with label, coverage and factor',
         querystring: Type.Object({
           groupBy: Type.Optional(Type.String({ enum: ['device', 'model', 'version'] })),
+          limit: Limit(200),
           from: At('Epoch milliseconds, by the devices’ clocks'),
           to: At('Epoch milliseconds, exclusive'),
         }),
       },
     },
-    async ({ query: { groupBy = 'version', from, to } }) => {
-      const groups = await energyBy(db, groupBy as EnergyGrouping, factor, { from, to })
+    async ({ query: { groupBy = 'version', limit = 200, from, to } }) => {
+      const groups = await energyBy(db, groupBy as EnergyGrouping, factor, { from, to, largest: limit })
       const [total] = await energyBy(db, 'all', factor, { from, to })
       const items = groups.map(({ key, deviceId, model, version, ...group }: EnergyGroup) => {
         return { key, deviceId, model, version, ...energyView(group) }
@@ -173,6 +174,13 @@ function eventKeyOf(cursor: string | undefined): EventKey | undefined {
   if (cursor === undefined) return undefined
   const [at, deviceId, session, seq] = keyParts(cursor, ['number', 'string', 'string', 'number'])
   return { at: at as number, deviceId: deviceId as string, session: session as string, seq: seq as number }
+}
+
+function driftKeyOf(cursor: string | undefined): DriftKey | undefined {
+  if (cursor === undefined) return undefined
+  const parts = keyParts(cursor, ['number', 'string', 'string', 'string'])
+  const [evidence, deviceId, slot, releaseDigest] = parts as [number, string, string, string]
+  return { evidence, deviceId, slot, releaseDigest }
 }
 
 function windowKeyOf(cursor: string | undefined): WindowKey | undefined {
