@@ -2,7 +2,7 @@ import { createConnection, type Socket } from 'node:net'
 import { generate, type Packet } from 'mqtt-packet'
 
 /**
- * As much of MQTT 3.1.1 as a device needs that only fetches blocks. A thousand of them share one process here, which the
+ * As much of MQTT 3.1.1 as a device needs that a bench makes up. A thousand of them share one process here, which the
  * agent's own client is not made for: what is measured is the hub.
  */
 export class LightMqtt {
@@ -47,10 +47,10 @@ export class LightMqtt {
     )
   }
 
-  publish(topic: string, payload: string): Promise<void> {
+  publish(topic: string, content: string | Uint8Array, retain = false): Promise<void> {
+    const payload = Buffer.from(content)
     return this.#ask(
-      (messageId) =>
-        ({ cmd: 'publish', messageId, topic, payload, qos: 1, retain: false, dup: false }) as Packet,
+      (messageId) => ({ cmd: 'publish', messageId, topic, payload, qos: 1, retain, dup: false }) as Packet,
     )
   }
 

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { benchDownload } from './download.ts'
 import { benchFootprint } from './footprint.ts'
+import { benchHub } from './hub.ts'
 import { benchInference } from './inference.ts'
 import { benchSwap } from './swap.ts'
 import { benchTrust } from './trust.ts'
@@ -16,6 +17,7 @@ const benches: Record<string, Bench> = {
   footprint: benchFootprint,
   trust: benchTrust,
   download: benchDownload,
+  hub: benchHub,
 }
 
 const { values, positionals } = parseArgs({
