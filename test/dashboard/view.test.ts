@@ -58,6 +58,13 @@ describe('drift evidence', async () => {
     )
   })
 
+  test('of a large fleet is told by the counts of all, not of the worst that are listed', () => {
+    const words = { alarm: 9, quiet: 90, 'not-enough-data': 1 }
+    expect(driftSentence!([{ ...verdict('1', 'alarm', 1), isRunning: true }], words)).toBe(
+      '9 of 100 devices drift: d1 on m@1 and 8 more. For 1 there is not enough data yet.',
+    )
+  })
+
   test('too little of it is never called quiet', () => {
     expect(driftSentence!([verdict('1', 'not-enough-data', 1)])).toContain(
       'For 1 there is not enough data yet',

@@ -161,6 +161,9 @@ export type FeatureVerdict = {
   certified?: Maybe<boolean>
 }
 /** Of one device, slot and release. */
+/** The worst ones; `now` counts all verdicts on what runs now. */
+export type DriftList = Page<DriftVerdict> & { now?: Maybe<DriftWords> }
+export type DriftWords = { alarm: number; quiet: number; 'not-enough-data': number }
 export type DriftVerdict = {
   deviceId?: Maybe<string>
   slot?: Maybe<string>
@@ -430,7 +433,7 @@ export const api = {
     get<Page<StreamCompleteness>>(`${base}/devices/${name(id)}/completeness`, signal),
   events: (deviceId: Maybe<string>, limit: number, signal?: AbortSignal) =>
     get<Page<TelemetryEvent>>(`${base}/telemetry/events${query({ deviceId, limit })}`, signal),
-  drift: (signal?: AbortSignal) => get<Page<DriftVerdict>>(`${base}/drift`, signal),
+  drift: (signal?: AbortSignal) => get<DriftList>(`${base}/drift`, signal),
   energy: (groupBy: EnergyGrouping, signal?: AbortSignal) =>
     get<EnergyReport>(`${base}/energy${query({ groupBy })}`, signal),
   rollouts: (signal?: AbortSignal) => get<Page<Rollout>>(`${base}/rollouts`, signal),

@@ -1,11 +1,20 @@
+import type { VerdictWord } from '@godwit/protocol/drift/verdict'
 import type { Db } from '../store/database.ts'
 
-/** A release that devices run now and drift under. `features` are those that lead somewhere, the commonest first. */
-export type DriftingRelease = { release: string; devices: number; features: string[] }
+/** Verdicts on what slots run now, by their word. */
+export async function wordsNow(db: Db): Promise<Record<VerdictWord, number>> {
+  const rows = await runningStates(db)
+    .select(({ fn }) => ['s.verdict', fn.countAll<number>().as('count')])
+    .groupBy('s.verdict')
+    .execute()
+  const words = { alarm: 0, quiet: 0, 'not-enough-data': 0 }
+  for (const { verdict, count } of rows) words[verdict as VerdictWord] = Number(count)
+  return words
+}
 
 /** Only what runs now: the alarm of a release that was replaced is history. */
-export async function driftingNow(db: Db): Promise<{ devices: number; releases: DriftingRelease[] }> {
-  const alarms = db
+function runningStates(db: Db) {
+  return db
     .selectFrom('drift_state as s')
     .innerJoin('device_slot as d', (join) =>
       join
@@ -13,7 +22,13 @@ export async function driftingNow(db: Db): Promise<{ devices: number; releases: 
         .onRef('d.slot', '=', 's.slot')
         .onRef('d.release_digest', '=', 's.release_digest'),
     )
-    .where('s.verdict', '=', 'alarm')
+}
+
+/** A release that devices run now and drift under. `features` are those that lead somewhere, the commonest first. */
+export type DriftingRelease = { release: string; devices: number; features: string[] }
+
+export async function driftingNow(db: Db): Promise<{ devices: number; releases: DriftingRelease[] }> {
+  const alarms = runningStates(db).where('s.verdict', '=', 'alarm')
   const rows = await alarms
     .leftJoin('version as v', 'v.release_digest', 's.release_digest')
     .select(({ fn }) => ['v.model', 'v.version', 's.lead', fn.countAll<number>().as('count')])

@@ -234,6 +234,10 @@ describe('drift', () => {
       },
       { deviceId: 'cam', state: 'quiet', windows: 30 },
     ])
+    const worst = (await api('/drift?limit=1')).body
+    const rest = (await api(`/drift?limit=1&cursor=${worst['nextCursor']}`)).body
+    expect([worst['items'], rest['items']]).toMatchObject([[{ deviceId: 'valve' }], [{ deviceId: 'cam' }]])
+    expect(rest['nextCursor']).toBeUndefined()
     const news = await box.hub.services.feed.after(0, 500)
     expect(
       news.filter(({ type }) => type === 'drift.verdict').map(({ topic, data }) => [topic, data['state']]),

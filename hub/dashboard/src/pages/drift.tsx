@@ -25,7 +25,9 @@ export function DriftPage() {
     <Page
       title="Drift"
       verdict={
-        drift.data && <Verdict tone={toneOf(drift.data.items)}>{driftSentence(drift.data.items)}</Verdict>
+        drift.data && (
+          <Verdict tone={toneOf(drift.data.items)}>{driftSentence(drift.data.items, drift.data.now)}</Verdict>
+        )
       }
     >
       <p className="muted lead">
@@ -33,7 +35,16 @@ export function DriftPage() {
         odds ratio: it starts at 1, grows while a feature stays away from the reference, and an alarm once
         reached stays. Without enough windows there is no verdict.
       </p>
-      <Answer to={drift}>{({ items }) => <HeatMaps items={items} />}</Answer>
+      <Answer to={drift}>
+        {({ items, nextCursor }) => (
+          <>
+            {nextCursor && (
+              <p className="muted">{`The ${count(items.length)} with the strongest evidence:`}</p>
+            )}
+            <HeatMaps items={items} />
+          </>
+        )}
+      </Answer>
     </Page>
   )
 }

@@ -1,4 +1,4 @@
-import type { DriftVerdict, FeatureVerdict, Maybe } from '../api.ts'
+import type { DriftVerdict, DriftWords, FeatureVerdict, Maybe } from '../api.ts'
 import { msOf, number, plural, unknown } from './format.ts'
 import { signOf } from './words.ts'
 
@@ -101,25 +101,28 @@ export function withWord(verdicts: readonly DriftVerdict[], word: string): numbe
   return verdicts.filter(({ state }) => signOf(state).word === word).length
 }
 
-/** The page's one sentence. */
-export function driftSentence(verdicts: readonly DriftVerdict[]): string {
+/** The page's one sentence. @param words of the whole fleet, when only its worst verdicts are here */
+export function driftSentence(verdicts: readonly DriftVerdict[], words?: Maybe<DriftWords>): string {
   if (verdicts.length === 0) return 'Nothing to judge yet: no device has sent drift windows.'
   const { now, before } = byTime(verdicts)
   const alarms = alarmsIn(now)
-  const open = withWord(now, 'not enough data')
-  const judged = plural(now.length, 'device')
+  const open = words?.['not-enough-data'] ?? withWord(now, 'not enough data')
+  const drifting = words?.alarm ?? alarms.length
+  const judged = plural(words ? words.alarm + words.quiet + open : now.length, 'device')
   const found =
-    alarms.length > 0
-      ? `${alarms.length} of ${judged} drift: ${namesOf(alarms)}.`
+    drifting > 0
+      ? `${drifting} of ${judged} drift: ${namesOf(alarms, drifting)}.`
       : `No drift found on ${judged}.`
   const waiting = open > 0 ? ` For ${open} there is not enough data yet.` : ''
   const past = alarmsIn(before)
   return `${found}${waiting}${past.length > 0 ? ` Before, under releases left since: ${namesOf(past)}.` : ''}`
 }
 
-function namesOf(verdicts: readonly DriftVerdict[]): string {
+function namesOf(verdicts: readonly DriftVerdict[], total = 0): string {
   const names = [
     ...new Set(verdicts.map(({ deviceId, model, version }) => `${deviceId} on ${model}@${version}`)),
   ]
-  return names.slice(0, 3).join(', ') + (names.length > 3 ? ` and ${names.length - 3} more` : '')
+  const named = names.slice(0, 3)
+  const more = Math.max(names.length, total) - named.length
+  return named.join(', ') + (more > 0 ? ` and ${more} more` : '')
 }

@@ -1,6 +1,7 @@
 import { Segment } from '@godwit/protocol/schema'
 import { toRfc3339 } from '@godwit/protocol/units'
 import Type from 'typebox'
+import { wordsNow } from '../../drift/drifting.ts'
 import { type DriftKey, driftVerdicts } from '../../drift/verdicts.ts'
 import { factorFor } from '../../energy/factor.ts'
 import { completenessOf } from '../../telemetry/completeness.ts'
@@ -120,22 +121,22 @@ export const telemetryRoutes: RoutePlugin = (app, { database: { db }, fleet, con
       schema: {
         operationId: 'listDrift',
         tags,
-        summary: 'A verdict for each device, slot and release, the strongest evidence first',
+        summary: 'Verdicts, the strongest evidence first, and how many there are on what runs now',
         querystring: Type.Object({
           cursor: PageQuery.cursor,
-          limit: Limit(1_000),
+          limit: Limit(200),
           deviceId: Type.Optional(Segment),
         }),
       },
     },
-    async ({ query: { limit = 1_000, cursor, deviceId } }) => {
+    async ({ query: { limit = 200, cursor, deviceId } }) => {
       const after = driftKeyOf(fromCursor(cursor))
       const verdicts = await driftVerdicts(db, { limit: limit + 1, deviceId, after })
       const page = pageOf(verdicts, limit, ({ evidence, deviceId, slot, releaseDigest }) =>
         JSON.stringify([evidence, deviceId, slot, releaseDigest]),
       )
       const items = page.items.map((verdict) => ({ ...verdict, updatedAt: toRfc3339(verdict.updatedAt) }))
-      return { ...page, items }
+      return { ...page, items, now: await wordsNow(db) }
     },
   )
 

@@ -75,13 +75,14 @@ export function DriftTile() {
   const drift = useQuery(ask.drift)
   const items = byTime(drift.data?.items ?? []).now
   const alarms = alarmsIn(items)
-  const waiting = withWord(items, 'not enough data')
+  // The list has only the worst ones of a large fleet.
+  const words = drift.data?.now
+  const waiting = words?.['not-enough-data'] ?? withWord(items, 'not enough data')
+  const drifting = words?.alarm ?? alarms.length
+  const quiet = words?.quiet ?? items.length - waiting - drifting
+  const all = drifting + waiting + quiet
   return (
-    <Tile
-      title="Drift alarms"
-      to="/drift"
-      figure={drift.data && items.length > 0 ? `${alarms.length} of ${items.length}` : '–'}
-    >
+    <Tile title="Drift alarms" to="/drift" figure={drift.data && all > 0 ? `${drifting} of ${all}` : '–'}>
       <Answer to={drift}>
         {() => (
           <ul className="plain">
@@ -96,10 +97,10 @@ export function DriftTile() {
                 <State of="not_enough_data">{waiting} with not enough data</State>
               </li>
             )}
-            {items.length === 0 && <li className="muted">Nothing to judge yet.</li>}
-            {items.length > waiting && alarms.length === 0 && (
+            {all === 0 && <li className="muted">Nothing to judge yet.</li>}
+            {quiet > 0 && drifting === 0 && (
               <li>
-                <State of="quiet">{items.length - waiting} quiet</State>
+                <State of="quiet">{quiet} quiet</State>
               </li>
             )}
           </ul>
