@@ -47,6 +47,8 @@ const downloadSpreadMsMax = 3_600_000
 const metadataMsMax = 10_000
 /** Changes close together make one report. */
 const reportDelayMs = 50
+/** Less is the network's. */
+const skewChangeMsMin = 5_000
 /** Between two looks at whether a batch that is withheld may go. */
 const withheldMs = 500
 
@@ -274,12 +276,23 @@ export class Uplink {
 
   /** An ack that the disk does not take is as good as none: the batch goes again, and the hub knows it by its numbers. */
   #acknowledged(value: Ack): void {
+    this.#heardTime(value)
     try {
       this.#deps.sender.acknowledged(value)
       this.pump()
     } catch (error) {
       this.#deps.log.warn({ because: because(error) }, 'cannot store an ack')
     }
+  }
+
+  /** Told again when it is another than the report says; a slow link makes it look a little late. */
+  #heardTime({ time: hubTime }: Ack): void {
+    if (hubTime === undefined) return
+    const { time } = this.#deps
+    const before = time.skewMs
+    time.heardHubTime(fromRfc3339(hubTime))
+    const change = Math.abs((time.skewMs ?? 0) - (before ?? 0))
+    if (before === undefined || change > skewChangeMsMin) this.reportSoon()
   }
 
   /** A new epoch is a new life of the hub: it may have forgotten everything that was not committed. */

@@ -3,6 +3,7 @@ import { blockRequest } from '@godwit/protocol/messages/blocks'
 import type { HubStatus } from '@godwit/protocol/messages/hub-status'
 import { birth, presenceState } from '@godwit/protocol/messages/presence'
 import { progress } from '@godwit/protocol/messages/report'
+import type { Ack } from '@godwit/protocol/messages/telemetry'
 import type { Read } from '@godwit/protocol/schema'
 import { deviceMay, topics, type UpTopic } from '@godwit/protocol/topics'
 import { parseStrict } from '@godwit/protocol/trust/strict-json'
@@ -189,7 +190,8 @@ export class Bridge implements Doorkeeper {
       return 'drop'
     }
     // Not waited for: a device that reads slowly must not hold up its own PUBACK.
-    this.#send(topics.ack(this.#fleet, deviceId), receipt.ack).catch((error) => {
+    const answer: Ack = { ...receipt.ack, time: toRfc3339(this.#services.clock()) }
+    this.#send(topics.ack(this.#fleet, deviceId), answer).catch((error) => {
       this.#services.log.error({ err: error, deviceId }, 'ack could not be published')
     })
     return 'take'

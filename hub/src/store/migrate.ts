@@ -6,6 +6,7 @@ import * as approvals from './migrations/003-approvals.ts'
 import * as enrolment from './migrations/004-enrolment.ts'
 import * as modelSignatures from './migrations/005-model-signatures.ts'
 import * as installWindows from './migrations/006-install-windows.ts'
+import * as windowTallies from './migrations/007-window-tallies.ts'
 import * as fleetSums from './migrations/008-fleet-sums.ts'
 
 export type Migration = { name: string; statements: readonly string[] }
@@ -18,6 +19,7 @@ export const migrations: readonly Migration[] = [
   enrolment,
   modelSignatures,
   installWindows,
+  windowTallies,
   fleetSums,
 ]
 

@@ -265,6 +265,8 @@ export interface Tables {
     errors: number
     warm_up: number
     anomalies: number
+    dropped: number
+    requests: number
     latency_json: string
     drift_json: string
     energy_joules: number | null

@@ -1,18 +1,12 @@
+import type { DropReason } from '@godwit/protocol/messages/telemetry'
 import type { Stream } from '@godwit/protocol/topics'
 import type { Db } from '../store/database.ts'
 import { countIn, type Range, rangesOf, without } from './ranges.ts'
-import {
-  type LossReason,
-  losses,
-  type StreamKey,
-  type StreamState,
-  seqsIn,
-  streamsOf,
-} from './telemetry-store.ts'
+import { isDrop, losses, type StreamKey, type StreamState, seqsIn, streamsOf } from './telemetry-store.ts'
 
 /** `awaited`: a later record is here and this one is not, so the device still has it, or it is under way. */
 export type MissingRange = { first: number; last: number; reason: 'awaited' | 'never_arrived' }
-export type DroppedRange = { first: number; last: number; reason: 'spool_full' }
+export type DroppedRange = { first: number; last: number; reason: DropReason }
 
 export type Completeness = {
   session: string
@@ -40,13 +34,11 @@ export async function completenessOf(db: Db, deviceId: string): Promise<Complete
 async function completeness(db: Db, stream: StreamKey & StreamState): Promise<Completeness> {
   const { session, contiguous, highest, stored, duplicates, rejected, forgotten, firstAt, lastAt } = stream
   const lost = await losses(db, stream)
-  const rangesBy = (reason: LossReason) =>
-    lost.filter((loss) => loss.reason === reason).map(({ range }) => range)
   const tail: Range = [contiguous + 1, highest]
   const here = contiguous < highest ? rangesOf(await seqsIn(db, stream, tail, highest - contiguous)) : []
   const awaited = without([tail], [...here, ...lost.map(({ range }) => range)])
   const missing = [
-    ...rangesBy('never_arrived').map((range) => named(range, 'never_arrived')),
+    ...lost.flatMap(({ range, reason }) => (reason === 'never_arrived' ? named(range, reason) : [])),
     ...awaited.map((range) => named(range, 'awaited')),
   ]
   return {
@@ -57,7 +49,7 @@ async function completeness(db: Db, stream: StreamKey & StreamState): Promise<Co
     stored,
     duplicates,
     rejected,
-    dropped: rangesBy('spool_full').map((range) => named(range, 'spool_full')),
+    dropped: lost.filter(isDrop).map(({ range, reason }) => named(range, reason)),
     missing: missing.sort((a, b) => a.first - b.first),
     forgotten,
     firstAt,

@@ -1,11 +1,20 @@
-import { type Ack, type Batch, checkBody, type WindowRecord } from '@godwit/protocol/messages/telemetry'
+import {
+  type Ack,
+  type Batch,
+  checkBody,
+  type DropReason,
+  dropReasons,
+  type WindowRecord,
+} from '@godwit/protocol/messages/telemetry'
 import type { EpochMs } from '@godwit/protocol/units'
 import type { Db } from '../store/database.ts'
 import { countIn, normalised, type Range, rangesOf, reach, within, without } from './ranges.ts'
 import {
   insertRecords,
   insertRejected,
+  isDrop,
   type Loss,
+  type LossReason,
   losses,
   type StreamKey,
   type StreamState,
@@ -52,17 +61,12 @@ export async function ingest(trx: Db, batch: Batch, at: EpochMs): Promise<Ingest
   const highestOf = (ranges: readonly Range[]) =>
     ranges.reduce((highest, [, last]) => Math.max(highest, last), 0)
   const tallies = {
-    highest: Math.max(
-      before?.highest ?? 0,
-      contiguous,
-      highestOf(arrived),
-      highestOf(lost.map(({ range }) => range)),
-    ),
+    highest: Math.max(before?.highest ?? 0, contiguous, highestOf(arrived), highestOf(rangesOfLosses(lost))),
     stored: (before?.stored ?? 0) + fresh.length,
     duplicates: (before?.duplicates ?? 0) + duplicates,
-    dropped: countOf(lost, 'spool_full'),
+    dropped: countIn(rangesOfLosses(lost.filter(isDrop))),
     rejected: (before?.rejected ?? 0) + rejected.length,
-    forgotten: countOf(lost, 'forgotten'),
+    forgotten: countIn(rangesOfLosses(lost.filter(({ reason }) => reason === 'forgotten'))),
   }
   const { highest, stored, dropped, forgotten } = tallies
   const state: StreamState = {
@@ -123,22 +127,41 @@ async function account(
   known: readonly Loss[],
   arrived: readonly Range[],
 ): Promise<Loss[]> {
-  const rangesBy = (reason: Loss['reason']) =>
-    known.filter((loss) => loss.reason === reason).map(({ range }) => range)
-  const told = without(normalised(batch.dropped), rangesBy('spool_full'))
-  const droppedNow = without(told, await storedWithin(trx, key, told))
+  const rangesBy = (reason: LossReason) => rangesOfLosses(known.filter((loss) => loss.reason === reason))
+  const toldBefore = known.filter(isDrop)
+  const told = newlyTold(batch.dropped, rangesOfLosses(toldBefore))
+  const here = [...(await storedWithin(trx, key, rangesOfLosses(told))), ...arrived]
   // A record can be under way while the device drops it: what arrived is not lost.
-  const dropped = without([...rangesBy('spool_full'), ...droppedNow], arrived)
-  const settled: Range[] = known.map(({ range }) => range)
-  const gap = without([[(before?.contiguous ?? 0) + 1, batch.base - 1]], [...settled, ...dropped, ...arrived])
+  const dropped = dropReasons.flatMap((reason) =>
+    without(rangesOfLosses([...toldBefore, ...told].filter((loss) => loss.reason === reason)), here).map(
+      (range): Loss => ({ range, reason }),
+    ),
+  )
+  const accounted = [...rangesOfLosses(known), ...rangesOfLosses(dropped), ...arrived]
+  const gap = without([[(before?.contiguous ?? 0) + 1, batch.base - 1]], accounted)
   const gone = without(gap, await storedWithin(trx, key, gap))
   const reason = before ? 'never_arrived' : 'forgotten'
-  const result: Loss[] = dropped.map((range) => ({ range, reason: 'spool_full' }))
+  const result = dropped
   for (const other of ['forgotten', 'never_arrived'] as const) {
     const all = [...rangesBy(other), ...(other === reason ? gone : [])]
-    for (const range of without(all, [...arrived, ...dropped])) result.push({ range, reason: other })
+    for (const range of without(all, [...arrived, ...rangesOfLosses(dropped)]))
+      result.push({ range, reason: other })
   }
   return result.sort((a, b) => a.range[0] - b.range[0])
+}
+
+/** What a device says first of a number stands: it says it again until it is acked, perhaps with more joined to it. */
+function newlyTold(dropped: Batch['dropped'], before: readonly Range[]): Loss<DropReason>[] {
+  const settled = [...before]
+  return dropped.flatMap(([first, last, reason = 'spool_full']) => {
+    const fresh = without([[first, last]], settled)
+    settled.push(...fresh)
+    return fresh.map((range) => ({ range, reason }))
+  })
+}
+
+function rangesOfLosses(losses: readonly Loss[]): Range[] {
+  return losses.map(({ range }) => range)
 }
 
 /** How many rows one look may read; a range that holds more is read in several. */
@@ -160,7 +183,7 @@ async function storedWithin(trx: Db, key: StreamKey, ranges: readonly Range[]): 
 
 /** Walks from what was settled before to the first number that is neither stored, refused nor known to be lost. */
 async function settledUpTo(trx: Db, key: StreamKey, from: number, lost: readonly Loss[]): Promise<number> {
-  const gone = lost.map(({ range }) => range)
+  const gone = rangesOfLosses(lost)
   let settled = reach(from, within(gone, [from + 1, Number.MAX_SAFE_INTEGER]))
   for (;;) {
     const seqs = await seqsIn(trx, key, [settled + 1, settled + page], page)
@@ -168,10 +191,6 @@ async function settledUpTo(trx: Db, key: StreamKey, from: number, lost: readonly
     if (next === settled) return settled
     settled = next
   }
-}
-
-function countOf(lost: readonly Loss[], reason: Loss['reason']): number {
-  return countIn(lost.filter((loss) => loss.reason === reason).map(({ range }) => range))
 }
 
 function sameLosses(a: readonly Loss[], b: readonly Loss[]): boolean {

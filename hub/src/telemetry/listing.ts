@@ -44,6 +44,8 @@ export async function windowsOf(db: Db, { deviceId, before, limit, after }: Wind
       errors: row.errors,
       warmUp: row.warm_up,
       anomalies: row.anomalies,
+      dropped: row.dropped,
+      requests: row.requests,
       p50Micros: quantileMicros(latency.counts, 0.5),
       p95Micros: quantileMicros(latency.counts, 0.95),
       latency,
@@ -65,6 +67,7 @@ export async function windowsOf(db: Db, { deviceId, before, limit, after }: Wind
 
 export type EventQuery = {
   kind?: string | undefined
+  except?: string | undefined
   deviceId?: string | undefined
   limit: number
   after?: EventKey | undefined
@@ -72,7 +75,7 @@ export type EventQuery = {
 /** Where an event stands in the list: newest first, then by device, session and sequence. */
 export type EventKey = { at: EpochMs; deviceId: string; session: string; seq: number }
 
-export async function eventsOf(db: Db, { kind, deviceId, limit, after }: EventQuery) {
+export async function eventsOf(db: Db, { kind, except, deviceId, limit, after }: EventQuery) {
   let query = db
     .selectFrom('event_record')
     .selectAll()
@@ -82,6 +85,7 @@ export async function eventsOf(db: Db, { kind, deviceId, limit, after }: EventQu
     .orderBy('seq')
     .limit(limit)
   if (kind !== undefined) query = query.where('kind', '=', kind)
+  if (except !== undefined) query = query.where('kind', '!=', except)
   if (deviceId !== undefined) query = query.where('device_id', '=', deviceId)
   if (after !== undefined) {
     const { at, deviceId, session, seq } = after

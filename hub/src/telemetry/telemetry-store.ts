@@ -1,4 +1,9 @@
-import type { BodyOf, WindowRecord } from '@godwit/protocol/messages/telemetry'
+import {
+  type BodyOf,
+  type DropReason,
+  dropReasons,
+  type WindowRecord,
+} from '@godwit/protocol/messages/telemetry'
 import type { Stream } from '@godwit/protocol/topics'
 import type { EpochMs } from '@godwit/protocol/units'
 import type { Db } from '../store/database.ts'
@@ -25,12 +30,15 @@ export type StreamState = {
 }
 
 /**
- * Why a range was never stored. `spool_full`: the device dropped it and said so. `forgotten`: it was let go before this
- * hub first heard of the session. `never_arrived`: the device no longer holds it, and nobody knows why.
+ * Why a range was never stored. A `DropReason`: the device dropped it and said so. `forgotten`: it was let go before
+ * this hub first heard of the session. `never_arrived`: the device no longer holds it, and nobody knows why.
  */
-export const lossReasons = ['spool_full', 'forgotten', 'never_arrived'] as const
-export type LossReason = (typeof lossReasons)[number]
-export type Loss = { range: Range; reason: LossReason }
+export type LossReason = DropReason | 'forgotten' | 'never_arrived'
+export type Loss<R extends LossReason = LossReason> = { range: Range; reason: R }
+
+export function isDrop(loss: Loss): loss is Loss<DropReason> {
+  return (dropReasons as readonly string[]).includes(loss.reason)
+}
 
 const recordTables = { window: 'window_record', event: 'event_record', health: 'health_record' } as const
 
@@ -181,6 +189,8 @@ const columnsOf: { [S in Stream]: (body: BodyOf[S]) => object } = {
     errors: body.errors,
     warm_up: body.warmUp,
     anomalies: body.anomalies,
+    dropped: body.dropped ?? 0,
+    requests: body.requests ?? 0,
     latency_json: JSON.stringify(body.latency),
     drift_json: JSON.stringify(body.drift),
     energy_joules: body.energy?.joules ?? null,

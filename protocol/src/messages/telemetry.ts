@@ -8,6 +8,7 @@ import {
   EpochMs,
   mapOf,
   type Read,
+  Rfc3339,
   recordOf,
   Segment,
   Sha256Hex,
@@ -110,6 +111,19 @@ export function checkBody<S extends Stream>(stream: S, body: unknown): Read<Body
 
 const Seq = Type.Integer({ minimum: 1 })
 
+/**
+ * Which limit made a device drop records (SPEC 7.5): the bytes of its spool, their age, or the size of a batch, which a
+ * single record was larger than.
+ */
+export const dropReasons = ['spool_full', 'too_old', 'too_large'] as const
+export type DropReason = (typeof dropReasons)[number]
+const Dropped = Type.Union([
+  Type.Tuple([Seq, Seq]),
+  Type.Tuple([Seq, Seq, Type.Unsafe<DropReason>(Type.String({ enum: [...dropReasons] }))]),
+])
+/** Both ends included. Without a reason: `spool_full`. */
+export type Dropped = Static<typeof Dropped>
+
 /** Records of one stream of one session (SPEC 7.1). */
 export const Batch = Type.Object({
   v: Type.Literal(1),
@@ -120,8 +134,8 @@ export const Batch = Type.Object({
   stream: Type.Unsafe<Stream>(Type.String({ enum: [...streams] })),
   /** The lowest sequence the device still holds: everything below was acked or is listed in a `dropped`. */
   base: Seq,
-  /** Ranges, both ends included, that the device dropped for want of room, oldest first. */
-  dropped: Type.Array(Type.Tuple([Seq, Seq]), { maxItems: 256 }),
+  /** What the device dropped and why, oldest first. */
+  dropped: Type.Array(Dropped, { maxItems: 256 }),
   records: Type.Array(Type.Object({ seq: Seq, body: Type.Unknown() }), { maxItems: recordsPerBatchMax }),
 })
 export type Batch = Static<typeof Batch>
@@ -186,6 +200,8 @@ function decodeCbor(bytes: Uint8Array, name: string): Read<unknown> {
 export const Ack = Type.Object({
   session: Type.String({ maxLength: 64 }),
   acks: recordOf(Type.String({ pattern: `^(${streams.join('|')})$` }), Count),
+  /** The hub's clock as it answered: never retained, so a device can take its own clock's error from it. */
+  time: Type.Optional(Rfc3339),
 })
 export type Ack = Static<typeof Ack>
 export const ack = defineDocument('ack', Ack)

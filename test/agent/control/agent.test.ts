@@ -49,6 +49,14 @@ describe('a deployment', () => {
     expect(hub.windows[0]?.energy?.source).toBeTruthy()
   })
 
+  test('a device whose clock is an hour ahead says so once the hub has acked something', async () => {
+    hub.clockAheadMs = -3_600_000
+    await started()
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    const skewMs = () => hub.reports.at(-1)?.clock.skewMs
+    await hub.until(() => Math.round((skewMs() ?? 0) / 60_000) === 60)
+  })
+
   test('a swap loses no reading and repeats none', async () => {
     await started()
     await hub.ended(hub.direct(hub.publishRelease('1')))

@@ -141,6 +141,29 @@ describe('a batch', () => {
 })
 
 describe('what the device dropped', () => {
+  test('keeps the limit that it was told with first, whatever the device says later', async () => {
+    const { acked, state } = stream()
+    await acked({
+      seqs: [1, 9],
+      dropped: [
+        [2, 3, 'too_old'],
+        [4, 4, 'too_large'],
+        [5, 5],
+      ],
+      base: 6,
+    })
+    await acked({ dropped: [[2, 7, 'spool_full']], base: 8 })
+    expect(await state()).toMatchObject({
+      contiguous: 7,
+      dropped: [
+        { first: 2, last: 3, reason: 'too_old' },
+        { first: 4, last: 4, reason: 'too_large' },
+        { first: 5, last: 7, reason: 'spool_full' },
+      ],
+      missing: [{ first: 8, last: 8, reason: 'awaited' }],
+    })
+  })
+
   test('is counted once, however often it says so and however the ranges grow', async () => {
     const { acked, state } = stream()
     await acked({ seqs: [1, 2] })

@@ -104,6 +104,74 @@ describe('telemetry over MQTT', () => {
     })
   })
 
+  test('that is missing of one slot is told with its time, and the other slot is not blamed', async () => {
+    const version = await listedVersion(box, '1', plainFiles(1))
+    const minute = 60_000
+    const window = (seq: number, slot: string, n: number, tallies = {}) => ({
+      seq,
+      body: windowBody(version, { slot, start: n * minute, end: (n + 1) * minute, ...tallies }),
+    })
+    await send(
+      cam.seal({
+        stream: 'window',
+        base: 5,
+        dropped: [[3, 3, 'too_old']],
+        records: [
+          ...[window(1, 'door', 0), window(2, 'roof', 0, { dropped: 7, requests: 4 })],
+          // 3, 4 and 6 were windows of the door; those of the roof are all here.
+          ...[window(5, 'roof', 1), window(7, 'roof', 2), window(8, 'door', 4)],
+        ],
+      }),
+      'window',
+    )
+    const at = (n: number) => new Date(n * minute).toISOString()
+    const slots = [{ slot: 'door', from: at(1), to: at(4) }]
+    const { body } = await api('/devices/cam/completeness')
+    expect(body['items']).toMatchObject([
+      {
+        dropped: [{ first: 3, last: 3, reason: 'too_old', slots }],
+        // What was let go before this hub first heard of the session.
+        forgotten: 1,
+        missing: [{ first: 6, last: 6, reason: 'awaited', slots }],
+      },
+    ])
+    const { items } = (await api('/devices/cam/windows')).body as unknown as { items: object[] }
+    expect(items.at(-1)).toMatchObject({ slot: 'door', dropped: 0, requests: 0 })
+    expect(items.at(-2)).toMatchObject({ slot: 'roof', dropped: 7, requests: 4 })
+    expect(body['sentence']).toBe(
+      '5 records stored; 1 not here yet: in the spool of the device, or on its way; ' +
+        '1 dropped by the device: older than its spool keeps records; ' +
+        '1 let go before this hub first heard of the device; none counted twice. ' +
+        'What it measures while it is offline waits in its spool.',
+    )
+  })
+
+  test('that got no number because a disk took nothing is told as well, and what a spool holds', async () => {
+    const detail = { durationMs: 9_000, windowsHeld: 5, windowsDropped: 2, eventsDropped: 0 }
+    const outage = eventBody({ kind: 'storage_recovered', slot: 'door', at: 20, detail })
+    await send(cam.seal({ stream: 'event', records: [{ seq: 1, body: outage }] }))
+    const memory = { controlRssBytes: 1, runnerRssBytes: 1, diskFreeBytes: 1, memoryFreeBytes: 1 }
+    const health = { ...memory, at: 30, uptimeMs: 1, spoolRecords: 12, spoolBytes: 3_000, spoolDropped: 1 }
+    const records = [{ seq: 1, body: { ...health, runnerRestarts: 0 } }]
+    await send(cam.seal({ stream: 'health', records }), 'health')
+    const others = await api('/telemetry/events?except=storage_recovered')
+    expect(others.body['items']).toEqual([])
+    const { body } = await api('/devices/cam/completeness')
+    const lost = { windowsDropped: 2, eventsDropped: 0, durationMs: 9_000 }
+    expect(body['sentence']).toContain('2 windows never written: the disk of the device took nothing')
+    expect(body['outages']).toEqual([{ slot: 'door', at: '1970-01-01T00:00:00.020Z', ...lost }])
+    expect(body['spool']).toEqual({
+      at: '1970-01-01T00:00:00.030Z',
+      ...{ records: 12, bytes: 3_000, dropped: 1 },
+    })
+  })
+
+  test('is acked with the time of the hub, from which a device learns how wrong its clock is', async () => {
+    await send(cam.seal({ stream: 'event', records: records(1) }))
+    const answers = () => cam.on(topics.ack(fleet, 'cam')).map((text) => JSON.parse(text))
+    await vi.waitFor(() => expect(answers()[0]).toMatchObject({ time: new Date(box.time.now).toISOString() }))
+  })
+
   test('is listed: windows, events by kind, energy with its label', async () => {
     const version = await listedVersion(box, '1', plainFiles(1))
     const energy = {

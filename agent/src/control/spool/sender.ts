@@ -67,7 +67,7 @@ export class Sender {
       const sealed = sealLargest(head, records, this.#device)
       if (sealed) return { stream, first: first.seq, ...sealed }
       // Larger than the wire allows: it would stop the stream for ever. Its number is told as dropped.
-      this.#spool.dropThrough(stream, first.seq)
+      this.#spool.dropThrough(stream, first.seq, 'too_large')
     }
   }
 

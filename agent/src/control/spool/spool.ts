@@ -1,11 +1,20 @@
 import { randomUUID } from 'node:crypto'
-import type { BodyOf } from '@godwit/protocol/messages/telemetry'
+import type { BodyOf, Dropped, DropReason } from '@godwit/protocol/messages/telemetry'
 import { type Stream, streams } from '@godwit/protocol/topics'
 import type { EpochMs } from '@godwit/protocol/units'
 import type { Database } from '../state/database.ts'
 import { metaOnce, readMeta, writeMeta } from '../state/memory.ts'
 import type { HeldRecord } from './batch.ts'
-import { afterAck, afterDrop, baseOf, droppedRanges, emptyStream, type StreamMarks } from './stream.ts'
+import {
+  afterAck,
+  afterDrop,
+  baseOf,
+  type Drops,
+  dropsAfter,
+  emptyStream,
+  type StreamMarks,
+  withDrop,
+} from './stream.ts'
 
 export type SpoolLimits = { bytesMax: number; ageMaxMs: number }
 
@@ -17,6 +26,7 @@ export type SpoolFigures = { records: number; bytes: number; dropped: number }
 const eventKeysMax = 10_000
 
 const spoolTime = 'spool_time'
+const dropsName = (stream: Stream) => `spool_drops/${stream}`
 
 /** The time of the newest `append`, 0 before the first: ages go on from there after a restart. */
 export function spoolTimeMs(database: Database): EpochMs {
@@ -25,7 +35,7 @@ export function spoolTimeMs(database: Database): EpochMs {
 
 /**
  * Telemetry on the disk until the hub has it. Bounded: when full, the oldest records of the lowest class go first
- * (health, then windows, then events), and every dropped number is told to the hub.
+ * (health, then windows, then events), and every dropped number is told to the hub with the limit that it fell to.
  */
 export class Spool {
   /** Names this spool, not the connection: a lost database means new numbers under a new name. */
@@ -109,9 +119,14 @@ export class Spool {
   }
 
   /** What a batch says about the records that are not in it. */
-  headOf(stream: Stream): { session: string; stream: Stream; base: number; dropped: [number, number][] } {
+  headOf(stream: Stream): { session: string; stream: Stream; base: number; dropped: Dropped[] } {
     const marks = this.marks(stream)
-    return { session: this.session, stream, base: baseOf(marks), dropped: droppedRanges(marks) }
+    const dropped = marks.droppedThrough > marks.acked ? [...this.#drops(stream, marks)] : []
+    return { session: this.session, stream, base: baseOf(marks), dropped }
+  }
+
+  #drops(stream: Stream, marks: StreamMarks): Drops {
+    return dropsAfter(JSON.parse(readMeta(this.#database, dropsName(stream)) ?? '[]') as Drops, marks)
   }
 
   /** The hub has committed everything up to `through`. */
@@ -124,9 +139,13 @@ export class Spool {
   }
 
   /** For a record that cannot travel at all; those before it in the stream must have gone already. */
-  dropThrough(stream: Stream, through: number): void {
+  dropThrough(stream: Stream, through: number, reason: DropReason): void {
     this.#change(() => {
-      this.#write(stream, afterDrop(this.marks(stream), through))
+      const marks = this.marks(stream)
+      const after = afterDrop(marks, through)
+      const drops = withDrop(this.#drops(stream, marks), marks, after.droppedThrough, reason)
+      writeMeta(this.#database, dropsName(stream), JSON.stringify(drops))
+      this.#write(stream, after)
       this.#delete(stream, through)
     })
   }
@@ -170,14 +189,14 @@ export class Spool {
         stream,
         youngestStale,
       )?.['seq']
-      if (typeof stale === 'number') this.dropThrough(stream, stale)
+      if (typeof stale === 'number') this.dropThrough(stream, stale, 'too_old')
     }
     // Lowest class first: the order of `streams` is the order of priority.
     for (const stream of [...streams].reverse()) {
       const over = this.#heldNow().bytes - this.#limits.bytesMax
       if (over <= 0) return
       const last = this.#lastOfBytes(stream, over)
-      if (last > 0) this.dropThrough(stream, last)
+      if (last > 0) this.dropThrough(stream, last, 'spool_full')
     }
   }
 

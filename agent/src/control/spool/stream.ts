@@ -1,3 +1,5 @@
+import type { Dropped, DropReason } from '@godwit/protocol/messages/telemetry'
+
 /**
  * The book-keeping of one stream, without the records. Sequence numbers run 1, 2, 3 …; records leave only at the low
  * end, acked or dropped, so two marks say everything:
@@ -22,9 +24,29 @@ export function baseOf(marks: StreamMarks): number {
   return marks.droppedThrough + 1
 }
 
-/** Both ends included; at most one range, because records are dropped from the low end only. */
-export function droppedRanges(marks: StreamMarks): [number, number][] {
-  return marks.droppedThrough > marks.acked ? [[marks.acked + 1, marks.droppedThrough]] : []
+/** What was dropped and why, oldest first: together all of `acked+1 … droppedThrough`. */
+export type Drops = readonly Dropped[]
+
+/** A spool alternates between its limits only when somebody changes them; what is beyond joins the last. */
+const dropsMax = 64
+
+/** @param through last number that goes now; the first is the one after those that went before */
+export function withDrop(drops: Drops, marks: StreamMarks, through: number, reason: DropReason): Drops {
+  const first = marks.droppedThrough + 1
+  if (through < first) return drops
+  const last = drops.at(-1)
+  if (last && last[1] === first - 1 && (last[2] === reason || drops.length >= dropsMax))
+    return [...drops.slice(0, -1), [last[0], through, last[2] ?? reason]]
+  return [...drops, [first, through, reason]]
+}
+
+/** What the hub has not been told yet, or has not acked. What an agent dropped that kept no reasons is in it too. */
+export function dropsAfter(drops: Drops, { acked, droppedThrough }: StreamMarks): Drops {
+  const told = drops
+    .filter(([, last]) => last > acked)
+    .map(([first, last, reason]): Dropped => [Math.max(first, acked + 1), last, reason ?? 'spool_full'])
+  const untold = (told[0]?.[0] ?? droppedThrough + 1) - 1
+  return untold > acked ? [[acked + 1, untold, 'spool_full'], ...told] : told
 }
 
 /**

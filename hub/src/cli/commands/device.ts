@@ -4,6 +4,7 @@ import { CliError } from '../exit.ts'
 import { labelOf } from '../label.ts'
 import { ago, table } from '../output.ts'
 import { joiningVerbs } from './device-joining.ts'
+import { showingVerbs } from './device-show.ts'
 
 type Device = {
   id: string
@@ -54,6 +55,7 @@ export const deviceNoun: Noun = (program, run) => {
   joiningVerbs(device, run)
   device
     .command('list')
+    .description('all devices, or those that a selector names')
     .option('--select <selector>', 'such as placement=outdoor')
     .action(
       run(async (shell, options: { select?: string }) => {
@@ -68,47 +70,10 @@ export const deviceNoun: Noun = (program, run) => {
         )
       }),
     )
-  device
-    .command('show')
-    .argument('<id>')
-    .action(
-      run(async (shell, id: string) => {
-        const found = await shell.hub().get<Device>(`/api/v1/devices/${encodeURIComponent(id)}`)
-        shell.out.print(found, () => JSON.stringify(found, undefined, 2))
-      }),
-    )
-  device
-    .command('completeness')
-    .description('which telemetry of a device is here, and what is missing and why')
-    .argument('<id>')
-    .action(
-      run(async (shell, id: string) => {
-        const found = await shell
-          .hub()
-          .get<{ items: Record<string, unknown>[] }>(`/api/v1/devices/${encodeURIComponent(id)}/completeness`)
-        const ranges = (value: unknown) => (Array.isArray(value) ? value.map(String).join(' ') || '0' : value)
-        shell.out.print(found, () =>
-          table(
-            ['SESSION', 'STREAM', 'UP TO', 'HIGHEST', 'STORED', 'DUPLICATES', 'MISSING', 'DROPPED'],
-            found.items.map((s) =>
-              [
-                String(s['session']).slice(0, 8),
-                s['stream'],
-                s['contiguous'],
-                s['highest'],
-                s['stored'],
-                s['duplicates'],
-                ranges(s['missing']),
-                ranges(s['dropped']),
-              ].map(String),
-            ),
-            'no telemetry yet',
-          ),
-        )
-      }),
-    )
+  showingVerbs(device, run)
   device
     .command('label')
+    .description('set labels of a device; the others stay')
     .argument('<id>')
     .argument('<key=value...>')
     .action(

@@ -4,9 +4,13 @@ import Type from 'typebox'
 import { wordsNow } from '../../drift/drifting.ts'
 import { type DriftKey, driftVerdicts } from '../../drift/verdicts.ts'
 import { factorFor } from '../../energy/factor.ts'
+import type { Device } from '../../fleet/device.ts'
+import { type GapOf, withSlots } from '../../telemetry/around-gaps.ts'
 import { completenessOf } from '../../telemetry/completeness.ts'
 import { energyView } from '../../telemetry/energy-view.ts'
+import { completenessSentence, type GapReason, gapWords } from '../../telemetry/gap-words.ts'
 import { type EventKey, eventsOf, type WindowKey, windowsOf } from '../../telemetry/listing.ts'
+import { outagesOf, spoolSeen } from '../../telemetry/on-device.ts'
 import { type EnergyGroup, type EnergyGrouping, energyBy } from '../../telemetry/rollup.ts'
 import { fromCursor, PageQuery, pageOf } from '../listing.ts'
 import { Refusal } from '../problem.ts'
@@ -67,13 +71,22 @@ export const telemetryRoutes: RoutePlugin = (app, { database: { db }, fleet, con
       },
     },
     async ({ params: { id } }) => {
-      await requireDevice(id)
-      const items = (await completenessOf(db, id)).map(({ firstAt, lastAt, ...entry }) => ({
-        ...entry,
-        firstAt: toRfc3339(firstAt),
-        lastAt: toRfc3339(lastAt),
-      }))
-      return { items }
+      const { status } = await requireDevice(id)
+      const all = await completenessOf(db, id)
+      const items: unknown[] = []
+      for (const found of all) {
+        const { firstAt, lastAt, missing, dropped, ...entry } = await withSlots(db, id, found)
+        const times = { firstAt: toRfc3339(firstAt), lastAt: toRfc3339(lastAt) }
+        items.push({ ...entry, missing: missing.map(gapView), dropped: dropped.map(gapView), ...times })
+      }
+      const spool = await spoolSeen(db, id)
+      const outages = await outagesOf(db, id)
+      return {
+        sentence: completenessSentence(all, outages, status),
+        items,
+        ...(spool && { spool: { ...spool, at: toRfc3339(spool.at) } }),
+        outages: outages.map(({ at, ...outage }) => ({ ...outage, at: toRfc3339(at) })),
+      }
     },
   )
 
@@ -89,13 +102,15 @@ export const telemetryRoutes: RoutePlugin = (app, { database: { db }, fleet, con
           cursor: PageQuery.cursor,
           limit: Limit(50),
           kind: Type.Optional(Type.String({ maxLength: 64 })),
+          except: Type.Optional(Type.String({ maxLength: 64, description: 'A kind to leave out' })),
           deviceId: Type.Optional(Segment),
         }),
       },
     },
-    async ({ query: { limit = 50, cursor, kind, deviceId } }) => {
+    async ({ query: { limit = 50, cursor, kind, except, deviceId } }) => {
       const rows = await eventsOf(db, {
         kind,
+        except,
         deviceId,
         limit: limit + 1,
         after: eventKeyOf(fromCursor(cursor)),
@@ -166,9 +181,20 @@ export const telemetryRoutes: RoutePlugin = (app, { database: { db }, fleet, con
     },
   )
 
-  async function requireDevice(id: string): Promise<void> {
-    if (!(await fleet.device(id))) throw new Refusal('not-found', `no device ${id}`)
+  async function requireDevice(id: string): Promise<Device> {
+    const device = await fleet.device(id)
+    if (device) return device
+    throw new Refusal('not-found', `no device ${id}`)
   }
+}
+
+function gapView<R extends { reason: GapReason }>({ slots, ...range }: GapOf<R>) {
+  const times = slots?.map(({ slot, from, to }) => ({
+    slot,
+    ...(from !== undefined && { from: toRfc3339(from) }),
+    ...(to !== undefined && { to: toRfc3339(to) }),
+  }))
+  return { ...range, because: gapWords[range.reason], ...(times && { slots: times }) }
 }
 
 function eventKeyOf(cursor: string | undefined): EventKey | undefined {

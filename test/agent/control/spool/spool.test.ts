@@ -156,7 +156,7 @@ describe('the spool', () => {
     expect(spool.oldest('window', 9).map(({ seq }) => seq)).toEqual([2, 3])
     expect(spool.oldest('event', 9)).toHaveLength(2)
     expect(spool.figures.dropped).toBe(3)
-    expect(spool.headOf('health')).toMatchObject({ base: 3, dropped: [[1, 2]] })
+    expect(spool.headOf('health')).toMatchObject({ base: 3, dropped: [[1, 2, 'spool_full']] })
     database.close()
   })
 
@@ -165,7 +165,7 @@ describe('the spool', () => {
     const spool = new Spool(database, { bytesMax: 1e9, ageMaxMs: 1_000 })
     spool.append([entry('window', 'w1', 0, 0)], 0)
     spool.append([entry('window', 'w2', 0, 5_000)], 5_000)
-    expect(spool.headOf('window')).toMatchObject({ base: 2, dropped: [[1, 1]] })
+    expect(spool.headOf('window')).toMatchObject({ base: 2, dropped: [[1, 1, 'too_old']] })
     database.close()
   })
 
@@ -205,7 +205,32 @@ describe('the spool', () => {
     time.raiseFloor(1_000_000 + year)
     append('w5')
     expect(seqs()).toEqual([5])
-    expect(new Spool(database, { bytesMax: 1e9, ageMaxMs: 1_000 }).headOf('window').dropped).toEqual([[1, 4]])
+    expect(new Spool(database, { bytesMax: 1e9, ageMaxMs: 1_000 }).headOf('window').dropped).toEqual([
+      [1, 4, 'too_old'],
+    ])
+    database.close()
+  })
+
+  test('what was dropped is told with the limit that it fell to, also after a restart and an ack of a part', () => {
+    const path = newPath()
+    let { database } = openDatabase(path, 0)
+    const old = new Spool(database, { bytesMax: 1e9, ageMaxMs: 1_000 })
+    for (const at of [0, 10, 5_000, 5_010, 5_020]) old.append([entry('window', `w${at}`, 100, at)], at)
+    database.close()
+    database = openDatabase(path, 0).database
+    const small = new Spool(database, { bytesMax: 1, ageMaxMs: 1e12 })
+    small.append([entry('window', 'w6', 100, 5_030)], 5_030)
+    expect(small.headOf('window')).toMatchObject({
+      base: 7,
+      dropped: [
+        [1, 2, 'too_old'],
+        [3, 6, 'spool_full'],
+      ],
+    })
+    small.acknowledge('window', 4)
+    expect(small.headOf('window').dropped).toEqual([[5, 6, 'spool_full']])
+    small.acknowledge('window', 6)
+    expect(small.headOf('window').dropped).toEqual([])
     database.close()
   })
 
@@ -265,7 +290,7 @@ describe('the spool', () => {
     const [batch] = sender.due(0)
     expect(batch!.bytes.length).toBeLessThanOrEqual(batchBytesMax)
     expect(batch!.last).toBe(4)
-    expect(spool.headOf('window').dropped).toEqual([[1, 1]])
+    expect(spool.headOf('window').dropped).toEqual([[1, 1, 'too_large']])
     database.close()
   })
 })

@@ -15,6 +15,7 @@ import { blockRange, describeFile, sha256Hex } from '@godwit/protocol/release/bl
 import { targetPathOf } from '@godwit/protocol/release/release'
 import { parseUpTopic, type Stream, topics } from '@godwit/protocol/topics'
 import { encodeEnvelope } from '@godwit/protocol/trust/metadata'
+import { toRfc3339 } from '@godwit/protocol/units'
 import { Aedes } from 'aedes'
 import { now, TufRepository } from '../../../support/tuf-repository.ts'
 
@@ -70,6 +71,8 @@ export class FakeHub {
   readonly #acked = new Map<string, Record<Stream, number>>()
   readonly #waiting = new Set<() => void>()
   windowMs = 100
+  /** Of the device's; undefined: its acks do not say what the time is. */
+  clockAheadMs: number | undefined
 
   static async start(): Promise<FakeHub> {
     const hub = new FakeHub()
@@ -306,7 +309,8 @@ export class FakeHub {
     while (held.has(base + acked[batch.stream] + 1) || gone(base + acked[batch.stream] + 1))
       acked[batch.stream]++
     if (!this.answersAcks) return
-    const ack = { session: batch.session, acks: { [batch.stream]: acked[batch.stream] } }
+    const time = this.clockAheadMs && { time: toRfc3339(now + this.clockAheadMs) }
+    const ack = { session: batch.session, acks: { [batch.stream]: acked[batch.stream] }, ...time }
     this.#send(topics.ack(fleet, deviceId), Buffer.from(JSON.stringify(ack)))
   }
 
