@@ -75,7 +75,6 @@ export async function seedFleet(box: Box, { devices: count, windows }: SeedOptio
   for (let from = 0; from < count; from += 64)
     await Promise.all(devices.slice(from, from + 64).map((device, i) => live(device, from + i)))
   await sql`pragma synchronous = full`.execute(database.db)
-  await sql`analyze`.execute(database.db)
   return { box, v1, v2, devices }
 }
 

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { EpochMs } from '@godwit/protocol/units'
 import type { Database, Db } from '../store/database.ts'
 import {
@@ -23,6 +24,8 @@ export async function forgetBefore(database: Database, cutoff: EpochMs): Promise
       if (stream.firstAt >= cutoff || stream.keptFrom > stream.contiguous) continue
       gone += await transaction((trx) => forget(trx, stream, cutoff))
     }
+    // SQLite answers at once: without this, thousands of devices would hold up everything else for seconds.
+    await nextTurn()
   }
   return gone
 }
