@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { identityModel } from '../hub/support/bundle.ts'
 import { allAtOnce, eventually, FleetInABox, model } from '../support/fleet-in-a-box.ts'
 import { childrenOf, hasProc } from '../support/process-tree.ts'
+import { seamless } from '../support/sequence-audit.ts'
 
 type Slot = {
   phase: string
@@ -105,8 +106,7 @@ test('of a release with several variants, one that is wrong does not stop the ot
       ],
     },
   })
-  const { counted, read } = await box.readings(mote!)
-  expect(counted).toBe(read)
+  expect(await box.audit(mote!)).toEqual(seamless)
 })
 
 test('what one device must show on probation is said where it is given a version, or refused by name', async () => {

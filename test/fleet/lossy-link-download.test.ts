@@ -8,6 +8,7 @@ import { BlobServer } from '../support/blob-server.ts'
 import { allAtOnce, eventually, FleetInABox } from '../support/fleet-in-a-box.ts'
 import { largeModel } from '../support/identity-bundle.ts'
 import { LossyLink, type Weather } from '../support/lossy-link.ts'
+import { seamless } from '../support/sequence-audit.ts'
 
 let box: FleetInABox
 let device: MoteDevice
@@ -63,6 +64,7 @@ async function delivered(bytes: number, weather: Weather, onDisk?: (onnx: Uint8A
   link.weather = {}
   const blob = readFileSync(pathsIn(join(device.directory, 'state')).blob(sha256Hex(onnx)))
   expect(sha256Hex(blob)).toBe(sha256Hex(onnx))
+  expect(await box.audit(device)).toEqual(seamless)
   return { onnx, down: link.bytesDown - before.down, cuts: link.cuts - before.cuts }
 }
 

@@ -5,6 +5,7 @@ import type { MoteDevice } from '@godwit/sample-sensor-fleet/demo/stage'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { allAtOnce, eventually, FleetInABox, oneThenRest } from '../support/fleet-in-a-box.ts'
 import { Listener } from '../support/listener.ts'
+import { seamless } from '../support/sequence-audit.ts'
 
 let box: FleetInABox
 let indoor: MoteDevice
@@ -112,10 +113,7 @@ describe('an operator', () => {
     await box.inPhase(id, 'rolled_back')
     await box.allRun('2', [indoor])
     await box.allRun('1', [outdoor])
-    for (const device of box.devices) {
-      const { counted, read } = await box.readings(device)
-      expect(counted).toBe(read)
-    }
+    for (const device of box.devices) expect(await box.audit(device)).toEqual(seamless)
   })
 
   test('gives one device a version without a rollout', async () => {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { allAtOnce, eventually, FleetInABox } from '../support/fleet-in-a-box.ts'
 import { largeModel } from '../support/identity-bundle.ts'
 import { childrenOf, hasProc } from '../support/process-tree.ts'
+import { seamless } from '../support/sequence-audit.ts'
 
 let box: FleetInABox
 let mote: MoteDevice
@@ -33,8 +34,7 @@ test.skipIf(!hasProc)('a runner that is killed is started again and loses no rea
       return (await box.observe.windows(mote.id)).length >= windows.length + 2
     })
   }
-  const { counted, read } = await box.readings(mote)
-  expect(counted).toBe(read)
+  expect(await box.audit(mote)).toEqual(seamless)
   const device = await box.observe.device(mote.id)
   expect(device.report?.slots['default']).toMatchObject({ phase: 'committed', active: { version: '1' } })
 })
@@ -64,8 +64,7 @@ test('an agent that is killed in the middle of a download goes on where it was',
   // The rest, the release and the metadata; not the model once more.
   expect(carried).toBeGreaterThan(onnx.length - held)
   expect(carried).toBeLessThan(onnx.length - held + 2 ** 20)
-  const { counted, read } = await box.readings(mote)
-  expect(counted).toBe(read)
+  expect(await box.audit(mote)).toEqual(seamless)
 })
 
 /** Bytes of verified blocks on the device's disk. */

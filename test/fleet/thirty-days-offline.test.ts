@@ -5,11 +5,13 @@ import { Sender } from '@godwit/agent/control/spool/sender'
 import { type Entry, Spool, type SpoolLimits } from '@godwit/agent/control/spool/spool'
 import { openDatabase } from '@godwit/agent/control/state/database'
 import type { Ack } from '@godwit/protocol/messages/telemetry'
-import type { Stream } from '@godwit/protocol/topics'
+import { streams } from '@godwit/protocol/topics'
 import { keyIdOf, keyOfSeed } from '@godwit/protocol/trust/key'
+import type { StreamView } from '@godwit/sample-sensor-fleet/demo/observe'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { eventBody, TestDevice, windowBody } from '../hub/mqtt/test-device.ts'
 import { type Box, newHub } from '../hub/support/new-hub.ts'
+import { auditOf, seamless } from '../support/sequence-audit.ts'
 
 /*
  * A month without a link in fast-forward: the agent's spool on a real disk, the hub's ingest on a real database, and
@@ -123,8 +125,18 @@ async function completeness() {
     url: '/api/v1/devices/cam/completeness',
     headers: { authorization: `Bearer ${box.adminToken}` },
   })
-  const items = answer.json().items as { stream: Stream; [field: string]: unknown }[]
+  const items = answer.json().items as StreamView[]
   return Object.fromEntries(items.map((item) => [item.stream, item]))
+}
+
+/** Nobody reads a source here: what is counted are the numbers. */
+async function auditOfMonth({ spool }: Pick<ReturnType<typeof monthAway>, 'spool'>) {
+  const { db } = box.hub.services.database
+  const next = Object.fromEntries(streams.map((stream) => [stream, spool.marks(stream).next]))
+  const windows = await db.selectFrom('window_record').select(['seq', 'readings', 'start_at']).execute()
+  const events = await db.selectFrom('event_record').select('key').execute()
+  const timed = windows.map(({ start_at, ...window }) => ({ ...window, start: start_at }))
+  return auditOf({ next }, { streams: Object.values(await completeness()), windows: timed, events })
 }
 
 const windowStarts = async () => {
@@ -153,6 +165,7 @@ test('a month of windows arrives after the outage: none lost, none twice, none o
       ...{ stored: count * days, contiguous: count * days, highest: count * days },
       ...{ missing: [], dropped: [], forgotten: 0, rejected: 0 },
     })
+  expect(await auditOfMonth(away)).toEqual(seamless)
   expect(away.spool.figures).toMatchObject({ records: 0, bytes: 0 })
   away.database.close()
 }, 240_000)
@@ -165,12 +178,11 @@ test('beyond the limits of the spool the lowest class goes first, and the hub kn
   await deliver(away, randomOf(8))
   const { event, window, health } = await completeness()
   expect(event).toMatchObject({ stored: days * 24, dropped: [], missing: [] })
+  // Every number that is not there is on record with its reason, and no other.
+  expect(await auditOfMonth(away)).toEqual({ ...seamless, told: dropped })
+  for (const { reason } of [...window!.dropped, ...health!.dropped]) expect(reason).toBe('spool_full')
   const inRanges = (stream: typeof window) =>
-    (stream!['dropped'] as { first: number; last: number }[]).reduce(
-      (sum, { first, last }) => sum + last - first + 1,
-      0,
-    )
-  expect(inRanges(window) + inRanges(health)).toBe(dropped)
+    stream!.dropped.reduce((sum, { first, last }) => sum + last - first + 1, 0)
   expect(window).toMatchObject({ stored: days * dayMinutes - inRanges(window), missing: [], forgotten: 0 })
   // What is left is the newest, without a hole.
   const starts = await windowStarts()

@@ -6,10 +6,16 @@ import { eventually as waitFor } from '@godwit/sample-sensor-fleet/demo/checks'
 import { Observer, type RolloutView } from '@godwit/sample-sensor-fleet/demo/observe'
 import { freePort, type MoteDevice, Stage } from '@godwit/sample-sensor-fleet/demo/stage'
 import { identityFiles, writeFiles } from './identity-bundle.ts'
+import { auditOf, type SequenceAudit } from './sequence-audit.ts'
 
 /** Within a test's own time, so that a hang says what it waited for. */
 export const eventually: typeof waitFor = (what, look, options) =>
   waitFor(what, look, { withinMs: 50_000, ...options })
+
+type Status = {
+  slots: Record<string, { source: { pass: number; index: number } | null }>
+  spool: { streams: Record<string, { next: number }> }
+}
 
 /** Readings in the synthetic recording; played in a loop. */
 const recordingLength = 1_000
@@ -130,6 +136,30 @@ export class FleetInABox {
   /** Readings that the hub has counted and readings that the device has taken, at one moment. */
   readings(device: MoteDevice): Promise<{ counted: number; read: number }> {
     return readingsOf({ stage: this.stage, observe: this.observe }, device, recordingLength)
+  }
+
+  /** Of everything that the device has stored by now, at the hub as soon as it is there, or when it does not come. */
+  async audit(device: MoteDevice): Promise<SequenceAudit> {
+    const account = await eventually(`${device.id} to have something to account for`, async () => {
+      const { spool, slots } = await this.stage.deviceStatus<Status>(device)
+      const { pass, index } = slots['default']?.source ?? { pass: 0, index: 0 }
+      const next = Object.fromEntries(Object.entries(spool.streams).map(([name, one]) => [name, one.next]))
+      return { next, readings: pass * recordingLength + index }
+    })
+    const arrived = async () => {
+      const streams = await this.observe.streams(device.id)
+      return Object.entries(account.next).every(
+        ([name, next]) => (streams.find(({ stream }) => stream === name)?.contiguous ?? 0) >= next - 1,
+      )
+    }
+    await eventually(`the hub to have everything of ${device.id}`, arrived, { everyMs: 100 }).catch(() => {})
+    const [streams, windows, events] = await Promise.all([
+      this.observe.streams(device.id),
+      this.observe.windows(device.id),
+      this.observe.events(device.id),
+    ])
+    const timed = windows.map((window) => ({ ...window, start: Date.parse(window.start) }))
+    return auditOf(account, { streams, windows: timed, events })
   }
 
   async close(): Promise<void> {

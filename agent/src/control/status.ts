@@ -2,8 +2,17 @@ import type { DatabaseSync } from 'node:sqlite'
 import { readEnrolment } from './identity.ts'
 import type { Paths } from './paths.ts'
 
-/** What `godwit-agent status` prints. Reads only, so that it may look at a running agent. */
+/** What `godwit-agent status` prints. Reads only, and all of it at one moment, so that it may look at a running agent. */
 export function readStatus(paths: Paths, sqlite: DatabaseSync): object {
+  sqlite.exec('BEGIN')
+  try {
+    return statusIn(paths, sqlite)
+  } finally {
+    sqlite.exec('ROLLBACK')
+  }
+}
+
+function statusIn(paths: Paths, sqlite: DatabaseSync): object {
   const enrolment = readEnrolment(paths)
   const slots = sqlite.prepare('SELECT * FROM slot').all() as Record<string, string | null>[]
   const checkpoints = sqlite.prepare('SELECT slot, body FROM checkpoint').all() as {

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { seamless } from '../../support/sequence-audit.ts'
 import { Device } from './support/device.ts'
 import { deviceId, FakeHub, quickProbation } from './support/fake-hub.ts'
 
@@ -24,12 +25,6 @@ function runnersOf({ stateDir }: Device): { pid: number }[] {
 async function started(change: Record<string, unknown> = {}): Promise<void> {
   device = new Device(hub, change)
   await device.start()
-}
-
-/** Readings that windows cover, in the order of the source: gaps and repetitions would show. */
-function isSeamless(): boolean {
-  const spans = hub.windows.map(({ start, end }) => [start, end] as const).sort((a, b) => a[0] - b[0])
-  return spans.every(([start], i) => start === (i === 0 ? 0 : spans[i - 1]![1]))
 }
 
 describe('a deployment', () => {
@@ -62,7 +57,7 @@ describe('a deployment', () => {
     await hub.ended(hub.direct(hub.publishRelease('1')))
     await hub.ended(hub.direct(hub.publishRelease('2')))
     await hub.until(() => hub.windows.filter(({ version }) => version === '2').length > 3)
-    expect(isSeamless()).toBe(true)
+    expect(hub.audit()).toEqual(seamless)
     expect(hub.slot?.lastKnownGood?.version).toBe('1')
     expect(hub.duplicates).toBe(0)
   })
@@ -83,7 +78,7 @@ describe('a deployment', () => {
     expect(hub.reports.at(-1)?.quarantine).toHaveLength(1)
     const seen = hub.windows.length
     await hub.until(() => hub.windows.length > seen + 2)
-    expect(isSeamless()).toBe(true)
+    expect(hub.audit()).toEqual(seamless)
   })
 
   test('a candidate slower than it promised is refused', async () => {
@@ -118,7 +113,7 @@ describe('a deployment', () => {
     hub.direct(goal)
     await hub.until(() => length() > before + 3)
     expect(runnersOf(device).map((one) => one.pid)).toEqual([pid])
-    expect(isSeamless()).toBe(true)
+    expect(hub.audit()).toEqual(seamless)
   })
 
   test('a locked device keeps what it serves, says why, and installs when it is unlocked', async () => {
@@ -268,7 +263,7 @@ describe('outages and restarts', () => {
     await new Promise((resolve) => setTimeout(resolve, 800))
     await hub.reconnect()
     await hub.until(() => hub.windows.length > before + 6)
-    expect(isSeamless()).toBe(true)
+    expect(hub.audit()).toEqual(seamless)
     expect(hub.births.length).toBeGreaterThan(1)
     expect(hub.births.at(-1)!.connection).toBeGreaterThan(hub.births[0]!.connection)
   })
@@ -281,7 +276,7 @@ describe('outages and restarts', () => {
     const before = hub.windows.length
     await device.start()
     await hub.until(() => hub.windows.length > before + 3)
-    expect(isSeamless()).toBe(true)
+    expect(hub.audit()).toEqual(seamless)
     expect(hub.duplicates).toBe(0)
   })
 
@@ -323,7 +318,7 @@ describe('outages and restarts', () => {
     await hub.cut()
     await hub.reconnect()
     await hub.until(() => hub.records.window.size > first)
-    expect(isSeamless()).toBe(true)
+    expect(hub.audit()).toEqual(seamless)
   })
 
   test('a message that makes the broker hang up is left out, and the rest gets through', async () => {
@@ -355,7 +350,7 @@ describe('outages and restarts', () => {
     hub.connectionMsMax = Number.POSITIVE_INFINITY
     const before = hub.windows.length
     await hub.until(() => hub.windows.length > before + 20)
-    expect(isSeamless()).toBe(true)
+    expect(hub.audit()).toEqual(seamless)
     expect(hub.events.filter(({ kind }) => kind === 'publish_refused')).toEqual([])
   })
 })

@@ -3,6 +3,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, statfsSync, writeSync } from 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { seamless } from '../../support/sequence-audit.ts'
 import { Device } from './support/device.ts'
 import { FakeHub } from './support/fake-hub.ts'
 
@@ -66,11 +67,6 @@ describe.skipIf(!mayMount())(
 
     const said = (message: string) => device.said.filter((line) => line.message === message)
 
-    function isSeamless(): boolean {
-      const spans = hub.windows.map(({ start, end }) => [start, end] as const).sort((a, b) => a[0] - b[0])
-      return spans.every(([start], i) => start === (i === 0 ? 0 : spans[i - 1]![1]))
-    }
-
     async function serving() {
       await device.start()
       const goal = hub.publishRelease('1')
@@ -90,7 +86,7 @@ describe.skipIf(!mayMount())(
       rmSync(ballast())
       await hub.until(() => hub.events.some(({ kind }) => kind === 'storage_recovered'))
       await hub.until(() => hub.windows.length > reached + 3 * runnerAhead)
-      expect(isSeamless()).toBe(true)
+      expect(hub.audit()).toEqual(seamless)
       const told = hub.events.find(({ kind }) => kind === 'storage_recovered')!
       expect(told.detail).toMatchObject({ windowsDropped: 0, eventsDropped: 0 })
       expect(told.detail['windowsHeld']).toBeGreaterThan(3 * runnerAhead)
@@ -125,7 +121,7 @@ describe.skipIf(!mayMount())(
       await device.until(() => said('serving').length > 2)
       rmSync(ballast())
       await hub.until(() => hub.events.some(({ kind }) => kind === 'storage_recovered'))
-      expect(isSeamless()).toBe(true)
+      expect(hub.audit()).toEqual(seamless)
     })
 
     test('started on a read-only disk, it stores what it has measured as soon as it may write, without a restart', async () => {
@@ -138,7 +134,7 @@ describe.skipIf(!mayMount())(
       await hub.until(() => hub.events.some(({ kind }) => kind === 'storage_recovered'))
       const seen = hub.windows.length
       await hub.until(() => hub.windows.length > seen + 2)
-      expect(isSeamless()).toBe(true)
+      expect(hub.audit()).toEqual(seamless)
       expect(hub.slot?.active?.version).toBe('1')
     })
 

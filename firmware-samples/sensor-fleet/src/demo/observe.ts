@@ -57,8 +57,8 @@ export type StreamView = {
   highest: number
   stored: number
   duplicates: number
-  missing: [number, number][]
-  dropped: unknown[]
+  missing: { first: number; last: number; reason: string }[]
+  dropped: { first: number; last: number; reason: string }[]
   forgotten: number
 }
 export type EventView = EventRecord & { deviceId: string }
@@ -70,6 +70,7 @@ export type WindowView = {
   warmUp: number
   session: string
   seq: number
+  start: string
 }
 
 /** Questions the story asks, each answered by the hub. */
@@ -116,6 +117,10 @@ export class Observer {
 
   windows(id: string): Promise<WindowView[]> {
     return this.#hub.all(`/api/v1/devices/${id}/windows?limit=200`)
+  }
+
+  events(id: string): Promise<EventView[]> {
+    return this.#hub.all(`/api/v1/telemetry/events?deviceId=${id}&limit=1000`)
   }
 
   anomalies(id: string): Promise<EventView[]> {

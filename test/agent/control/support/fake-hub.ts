@@ -17,6 +17,7 @@ import { parseUpTopic, type Stream, topics } from '@godwit/protocol/topics'
 import { encodeEnvelope } from '@godwit/protocol/trust/metadata'
 import { toRfc3339 } from '@godwit/protocol/units'
 import { Aedes } from 'aedes'
+import { auditOfPlaces, type SequenceAudit } from '../../../support/sequence-audit.ts'
 import { now, TufRepository } from '../../../support/tuf-repository.ts'
 
 const fleet = 'shed'
@@ -316,6 +317,15 @@ export class FakeHub {
 
   get windows(): WindowRecord[] {
     return [...this.records.window.values()] as WindowRecord[]
+  }
+
+  /** In the order of their numbers: lost, twice, or told to be dropped. */
+  audit(): SequenceAudit {
+    const numbered = [...this.records.window]
+      .sort(([a], [b]) => a - b)
+      .map(([, body]) => body as WindowRecord)
+    const told = this.dropped.reduce((sum, [, first, last]) => sum + last - first + 1, 0)
+    return { ...auditOfPlaces(numbered), told }
   }
 
   get events(): EventRecord[] {
