@@ -145,6 +145,11 @@ function toldOfForgetting({ hub }: Scene['hub']): boolean {
   return hub.events.some(({ kind }) => kind === 'state_not_durable') && hub.sessions.length > 1
 }
 
+/** The files of a device that is at rest and stopped. */
+export function wrongOnDisk(stateDir: string): string[] {
+  return wrongFiles(stateDir, diskOf(stateDir))
+}
+
 /** Nothing under a name that its bytes do not have, nothing half, and nothing that nobody holds. */
 function wrongFiles(stateDir: string, disk: Disk): string[] {
   const wrong: string[] = []

@@ -1,4 +1,5 @@
 import { type AddressInfo, createConnection, createServer, type Server, type Socket } from 'node:net'
+import { Dice } from './dice.ts'
 
 /**
  * What a link does to the bytes on it. TCP shows a lost segment as a pause, so loss is a stall here: nothing arrives
@@ -17,6 +18,8 @@ export type Weather = {
   truncateAfterBytes?: number
   /** So many bytes go down a connection; then it is reset. */
   resetAfterBytes?: number
+  /** The same of what goes up: fewer bytes than a CONNECT has, and the hub never learns who it was. */
+  resetAfterBytesUp?: number
   /** Takes what comes and lets nothing through, and says nothing: the far end of a link that is half open. */
   silent?: boolean
 }
@@ -40,7 +43,7 @@ export class LossyLink {
   readonly #pairs = new Set<Pair>()
   #weather: Weather
   #isCut = false
-  #dice: number
+  readonly #dice: Dice
 
   private constructor(
     server: Server,
@@ -51,7 +54,7 @@ export class LossyLink {
     this.#server = server
     this.#target = target
     this.#weather = weather
-    this.#dice = seed
+    this.#dice = new Dice(seed)
   }
 
   static async open(
@@ -115,10 +118,19 @@ export class LossyLink {
     this.#pairs.add(pair)
     const { cutAfterMs } = this.#weather
     if (cutAfterMs !== undefined) pair.timer = setTimeout(() => this.#end(pair, 'reset'), cutAfterMs)
-    this.#carry(near, far, (bytes) => {
-      this.bytesUp += bytes
-      return 'go on'
-    })
+    let up = 0
+    this.#carry(
+      near,
+      far,
+      (bytes) => {
+        this.bytesUp += bytes
+        up += bytes
+        if (up < (this.#weather.resetAfterBytesUp ?? Infinity)) return 'go on'
+        this.#end(pair, 'reset')
+        return 'ended'
+      },
+      () => (this.#weather.resetAfterBytesUp ?? Infinity) - up,
+    )
     let down = 0
     this.#carry(
       far,
@@ -196,7 +208,7 @@ export class LossyLink {
       const pieceBytes = Math.max(1, Math.min(pieceBytesMax, Math.ceil(bytesPerSecond / 20)))
       for (let at = 0; at < chunk.length; at += pieceBytes) {
         const bytes = chunk.subarray(at, at + pieceBytes)
-        const stallMs = stall && this.#roll() < stall.chance ? stall.ms : 0
+        const stallMs = stall && this.#dice.roll() < stall.chance ? stall.ms : 0
         freeAtMs = Math.max(freeAtMs, performance.now()) + (bytes.length * 1_000) / bytesPerSecond + stallMs
         queue.push({ bytes, dueMs: freeAtMs + delayMs })
         queuedBytes += bytes.length
@@ -204,14 +216,6 @@ export class LossyLink {
       if (queuedBytes >= queueBytesMax) from.pause()
       if (timer === undefined) deliver()
     })
-  }
-
-  /** Between 0 and 1, the same sequence for the same seed (mulberry32's mixing of a counter). */
-  #roll(): number {
-    this.#dice = (this.#dice + 0x6d2b79f5) | 0
-    let mixed = Math.imul(this.#dice ^ (this.#dice >>> 15), 1 | this.#dice)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
 }
 

@@ -12,8 +12,8 @@ export class HubClient {
     return this.#ask<T>('GET', path)
   }
 
-  post<T>(path: string, body: unknown): Promise<T> {
-    return this.#ask<T>('POST', path, body)
+  post<T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> {
+    return this.#ask<T>('POST', path, body, headers)
   }
 
   /** Follows `nextCursor` to the end. */
@@ -31,10 +31,16 @@ export class HubClient {
     return items
   }
 
-  async #ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+  async #ask<T>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<T> {
     const answer = await fetch(this.url + path, {
       method,
       headers: {
+        ...headers,
         authorization: `Bearer ${this.#token}`,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },

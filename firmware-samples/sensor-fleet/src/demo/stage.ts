@@ -31,6 +31,8 @@ export class Stage {
   readonly passphraseFile: string
   readonly keyDirectory: string
   readonly devices: MoteDevice[] = []
+  /** What agents get on top of our own environment. */
+  agentEnv: (id: string) => NodeJS.ProcessEnv = () => ({})
   readonly #cliEnv: NodeJS.ProcessEnv
   #hubProgram: Program | undefined
   #client: HubClient | undefined
@@ -224,6 +226,7 @@ export class Stage {
   #runAgent(id: string, configFile: string): Program {
     return new Program(id, [agentBin, 'run', '--config', configFile], {
       log: join(this.directory, 'logs', `${id}.log`),
+      env: this.agentEnv(id),
     })
   }
 }
