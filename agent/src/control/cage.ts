@@ -7,6 +7,7 @@ import { forkRunner, type RunnerOrder } from './fork-runner.ts'
 import { listenToStderr } from './hearing.ts'
 import type { Log } from './log.ts'
 import { memoryOf } from './process-memory.ts'
+import { Silence } from './silence.ts'
 
 /** How long a runner may take, and how large it may grow. Defaults and reasons are in `config/runner-config.ts`. */
 export type CageLimits = {
@@ -63,7 +64,7 @@ export class Cage {
   #ending = false
   #gone = false
   #pings = 0
-  #heardAtMs = 0
+  #silence: Silence | undefined
   #serves = false
   rssBytes = 0
   inferences = 0
@@ -189,15 +190,18 @@ export class Cage {
     deadlineCode: ResultCode,
   ): Promise<Extract<FromRunner, { type: T }>> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      // An answer that came while we were stopped ourselves is read before the deadline is held against anybody.
+      const isLate = () => {
+        if (this.#waiting?.timer !== timer) return
         this.#condemn(deadlineCode, `no answer "${type}" within ${deadlineMs} ms`)
-      }, deadlineMs)
+      }
+      const timer = setTimeout(() => setImmediate(isLate), deadlineMs)
       this.#waiting = { type, deadlineCode, timer, resolve: resolve as Waiting['resolve'], reject }
     })
   }
 
   #onMessage(message: FromRunner): void {
-    this.#heardAtMs = performance.now()
+    this.#silence?.broken()
     if (message.type === 'pong') {
       this.inferences = message.inferences
       this.#checkMemory(message.rssBytes)
@@ -269,9 +273,10 @@ export class Cage {
 
   /** A loop inside the model holds the runner's only thread, so its silence is the sign. */
   #watchForHangs(): void {
-    this.#heardAtMs = performance.now()
+    const silence = new Silence(pingMs, performance.now())
+    this.#silence = silence
     const timer = setInterval(() => {
-      const silentMs = performance.now() - this.#heardAtMs
+      const silentMs = silence.lookedAt(performance.now())
       if (silentMs > this.#limits.hangMsMax)
         return this.#condemn('probation_crash', `no sign of life for ${Math.round(silentMs)} ms`)
       this.#send({ type: 'ping', id: ++this.#pings })

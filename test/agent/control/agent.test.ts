@@ -167,6 +167,21 @@ describe('a deployment', () => {
     expect(readdirSync(join(device.stateDir, 'blobs')).filter((name) => name.endsWith('.part'))).toEqual([])
   })
 
+  test('called back in the middle of an update to what it serves, a device stays with it and proves nothing again', async () => {
+    await started({ download: { via: 'mqtt' } })
+    const first = hub.publishRelease('1')
+    await hub.ended(hub.direct(first))
+    const pids = runnersOf(device).map(({ pid }) => pid)
+    hub.tamper = (_blob, index, bytes) => (index > 3 ? undefined : bytes)
+    hub.direct(hub.publishRelease('2', { paddingBytes: 1_000_000 }))
+    await hub.until(() => hub.blockRequests.some(({ blocks }) => blocks.length > 4))
+    await hub.ended(hub.direct(first))
+    expect(hub.slot).toMatchObject({ phase: 'committed', code: 'ok', active: { version: '1' } })
+    expect(runnersOf(device).map(({ pid }) => pid)).toEqual(pids)
+    expect(readdirSync(join(device.stateDir, 'blobs')).filter((name) => name.endsWith('.part'))).toEqual([])
+    expect(hub.events.filter(({ kind }) => kind === 'deployment_failed')).toEqual([])
+  })
+
   test('a device that cannot run the release says why', async () => {
     await started()
     await hub.ended(hub.direct(hub.publishRelease('1', { arch: ['s390x'] })))

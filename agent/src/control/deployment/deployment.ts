@@ -7,26 +7,35 @@ import type { ResultCode } from '@godwit/protocol/result-code'
  * - `failed`: it failed for good; the journal holds the code. At rest: what was active cannot be served any more
  * - `missing`: something that an earlier phase had put on the disk is not there, or not whole
  * - `superseded`: a newer directive wants another release
+ * - `content`: a newer directive wants what the slot runs already
  */
-export const signals = ['offered', 'done', 'failed', 'missing', 'superseded'] as const
+export const signals = ['offered', 'done', 'failed', 'missing', 'superseded', 'content'] as const
 export type Signal = (typeof signals)[number]
 
 /**
  * Every legal move, in the order a deployment lives them (SPEC 6.2). A phase is stored before its action begins, and
  * every action may be repeated, so `restarted` mostly says "again". A signal missing from a row is a bug in the caller,
- * not an event to ignore: the rows from `activating` on have no `superseded`, because half a swap must be ended first.
+ * not an event to ignore: the rows from `activating` on have no `superseded` and no `content`, because half a swap must
+ * be ended first.
  *
  * `activating` starts over as itself: its action writes the pointer file before the database, both idempotently, so
  * whichever half was done is done again. `rolling_back` can only succeed: it needs no network and no trust.
  */
 export const moves: Record<Phase, Partial<Record<Signal, Phase>> & { restarted: Phase }> = {
-  idle: { offered: 'assigned', failed: 'rolling_back', restarted: 'idle' },
-  assigned: { done: 'checking', failed: 'refused', superseded: 'assigned', restarted: 'assigned' },
+  idle: { offered: 'assigned', failed: 'rolling_back', content: 'committed', restarted: 'idle' },
+  assigned: {
+    done: 'checking',
+    failed: 'refused',
+    superseded: 'assigned',
+    content: 'committed',
+    restarted: 'assigned',
+  },
   checking: {
     done: 'downloading',
     failed: 'refused',
     missing: 'assigned',
     superseded: 'assigned',
+    content: 'committed',
     restarted: 'checking',
   },
   downloading: {
@@ -34,6 +43,7 @@ export const moves: Record<Phase, Partial<Record<Signal, Phase>> & { restarted: 
     failed: 'refused',
     missing: 'assigned',
     superseded: 'assigned',
+    content: 'committed',
     restarted: 'downloading',
   },
   verified: {
@@ -41,6 +51,7 @@ export const moves: Record<Phase, Partial<Record<Signal, Phase>> & { restarted: 
     failed: 'refused',
     missing: 'downloading',
     superseded: 'assigned',
+    content: 'committed',
     restarted: 'verified',
   },
   staged: {
@@ -48,6 +59,7 @@ export const moves: Record<Phase, Partial<Record<Signal, Phase>> & { restarted: 
     failed: 'refused',
     missing: 'verified',
     superseded: 'assigned',
+    content: 'committed',
     restarted: 'staged',
   },
   self_testing: {
@@ -55,14 +67,20 @@ export const moves: Record<Phase, Partial<Record<Signal, Phase>> & { restarted: 
     failed: 'refused',
     missing: 'staged',
     superseded: 'assigned',
+    content: 'committed',
     restarted: 'self_testing',
   },
   activating: { done: 'probation', failed: 'rolling_back', restarted: 'activating' },
   probation: { done: 'committed', failed: 'rolling_back', restarted: 'probation' },
-  committed: { offered: 'assigned', failed: 'rolling_back', restarted: 'committed' },
+  committed: { offered: 'assigned', failed: 'rolling_back', content: 'committed', restarted: 'committed' },
   rolling_back: { done: 'rolled_back', restarted: 'rolling_back' },
-  rolled_back: { offered: 'assigned', failed: 'rolling_back', restarted: 'rolled_back' },
-  refused: { offered: 'assigned', failed: 'rolling_back', restarted: 'refused' },
+  rolled_back: {
+    offered: 'assigned',
+    failed: 'rolling_back',
+    content: 'committed',
+    restarted: 'rolled_back',
+  },
+  refused: { offered: 'assigned', failed: 'rolling_back', content: 'committed', restarted: 'refused' },
 }
 
 /** @throws when the table has no such move: the caller has lost track, and the process must not guess on */
@@ -103,7 +121,11 @@ export const repairsMax = 5
 /** Starts of the control process within one probation after which the release is taken for the cause (5.6). */
 export const probationBootsMax = 3
 
-/** Found by running the release on this hardware: trying it again would find the same. */
-export function quarantines(code: ResultCode): boolean {
+/**
+ * Found by running the release on this hardware: trying it again would find the same. That control ended again and again
+ * meanwhile (`isInferred`) ends the deployment, but it may have been the power, and a newer directive may try once more.
+ */
+export function quarantines(code: ResultCode, isInferred = false): boolean {
+  if (isInferred) return false
   return code.startsWith('selftest_') || code.startsWith('probation_') || code === 'io_schema_mismatch'
 }

@@ -14,7 +14,7 @@ export type Standing = {
 
 /**
  * - `nothing`: heard before
- * - `content`: the slot already runs it; only the answer is new
+ * - `content`: the slot already runs it; only the answer is new, and what was on its way is not wanted any more
  * - `adopt`: the deployment in progress is the right one, under a newer directive
  * - `start`, `supersede`: begin, or begin anew
  * - `wait`: too late to stop; look again at rest
@@ -27,7 +27,10 @@ export function answerTo(standing: Standing, goal: SlotGoal | undefined, directi
   const { phase } = standing
   if (directiveVersion <= standing.directiveVersion) return 'nothing'
   if (goal === undefined) return maySupersede(phase) ? 'cancel' : 'nothing'
-  if (isAtRest(phase)) return goal.releaseDigest === standing.activeDigest ? 'content' : 'start'
-  if (goal.releaseDigest === standing.goal?.releaseDigest) return 'adopt'
-  return maySupersede(phase) ? 'supersede' : 'wait'
+  if (!isAtRest(phase)) {
+    if (goal.releaseDigest === standing.goal?.releaseDigest) return 'adopt'
+    if (!maySupersede(phase)) return 'wait'
+  }
+  if (goal.releaseDigest === standing.activeDigest) return 'content'
+  return isAtRest(phase) ? 'start' : 'supersede'
 }

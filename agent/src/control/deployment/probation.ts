@@ -64,7 +64,7 @@ export function p95MicrosOf(counts: readonly number[]): number | undefined {
 export type Judgement =
   | { verdict: 'undecided' }
   | { verdict: 'passed' }
-  | { verdict: 'failed'; code: ResultCode; detail: string }
+  | { verdict: 'failed'; code: ResultCode; detail: string; isInferred?: true }
 
 /**
  * Bad news counts at once, good news only when both time and number are reached. Error rate and latency wait for the
@@ -78,7 +78,10 @@ export function judge(evidence: Evidence, policy: ProbationPolicy): Judgement {
       `the runner crashed ${crashes} times, at most ${policy.crashesMax} allowed`,
     )
   if (boots >= probationBootsMax)
-    return failed('probation_crash', `the agent started ${boots} times during this probation`)
+    return {
+      ...failed('probation_crash', `the agent started ${boots} times during this probation`),
+      isInferred: true,
+    }
   const tried = inferences + errors
   if (tried < policy.inferences) return { verdict: 'undecided' }
   const perMillion = tried === 0 ? 0 : Math.round((errors / tried) * 1e6)
@@ -112,6 +115,6 @@ function thirstOf(
     : undefined
 }
 
-function failed(code: ResultCode, detail: string): Judgement {
+function failed(code: ResultCode, detail: string): Extract<Judgement, { verdict: 'failed' }> {
   return { verdict: 'failed', code, detail }
 }

@@ -24,7 +24,7 @@ import { isStaged, readRelease, stage } from './staging.ts'
  */
 export type Outcome =
   | { signal: 'done' | 'missing'; patch?: Partial<Deployment> }
-  | { signal: 'failed'; code: ResultCode; detail: string }
+  | { signal: 'failed'; code: ResultCode; detail: string; isInferred?: true }
   | { signal: 'wait'; code: ResultCode; detail: string; counts: boolean; progressed?: boolean }
 
 export type StepDeps = {

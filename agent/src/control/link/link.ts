@@ -34,7 +34,7 @@ export type LinkEvents = {
 }
 
 const connectMsMax = 20_000
-const keepaliveSeconds = 45
+const keepaliveSecondsDefault = 45
 
 /**
  * One MQTT 3.1.1 connection at a time, clean session, for ever. mqtt.js' own reconnection is off: it would repeat the
@@ -47,6 +47,7 @@ export class Link {
   readonly #random: () => number
   readonly #log: Log
   readonly #tls: (() => TlsMaterial) | undefined
+  readonly #keepaliveSeconds: number
   readonly #refused = new RefusedPublishes()
   readonly #topics = new Set<string>()
   #client: MqttClient | undefined
@@ -63,7 +64,14 @@ export class Link {
   constructor(
     events: LinkEvents,
     limits: BackoffLimits,
-    deps: { clock: Clock; random: () => number; log: Log; tls?: () => TlsMaterial },
+    deps: {
+      clock: Clock
+      random: () => number
+      log: Log
+      tls?: () => TlsMaterial
+      /** A link that is half open is left after one and a half of them. */
+      keepaliveSeconds?: number
+    },
   ) {
     this.#events = events
     this.#limits = limits
@@ -71,6 +79,7 @@ export class Link {
     this.#random = deps.random
     this.#log = deps.log
     this.#tls = deps.tls
+    this.#keepaliveSeconds = deps.keepaliveSeconds ?? keepaliveSecondsDefault
   }
 
   get isUp(): boolean {
@@ -195,7 +204,7 @@ export class Link {
       clientId,
       username: clientId,
       password,
-      keepalive: keepaliveSeconds,
+      keepalive: this.#keepaliveSeconds,
       connectTimeout: connectMsMax,
       reconnectPeriod: 0,
       // Nothing waits in RAM: what matters lies in the spool or is made anew at each connect.

@@ -58,7 +58,7 @@ export class Spool {
    * @param nowMs as each entry's `at` of a clock that never runs ahead (`TrustedTime.leastMs`), for the age limit
    */
   append(entries: readonly Entry[], nowMs: EpochMs, also?: () => void): void {
-    this.#change(() => {
+    this.#change('transaction', () => {
       for (const entry of entries) this.#appendOne(entry)
       this.#makeRoom(nowMs)
       writeMeta(this.#database, spoolTime, String(nowMs))
@@ -67,9 +67,9 @@ export class Spool {
   }
 
   /** A transaction that is taken back takes back what was counted in it. */
-  #change(work: () => void): void {
+  #change(how: 'transaction' | 'lazily', work: () => void): void {
     try {
-      this.#database.transaction(work)
+      this.#database[how](work)
     } catch (error) {
       this.#held = undefined
       throw error
@@ -129,9 +129,10 @@ export class Spool {
     return dropsAfter(JSON.parse(readMeta(this.#database, dropsName(stream)) ?? '[]') as Drops, marks)
   }
 
-  /** The hub has committed everything up to `through`. */
+  /** The hub has committed everything up to `through`. Where a power cut takes that back, it goes again and is known there. */
   acknowledge(stream: Stream, through: number): void {
-    this.#change(() => {
+    if (through <= this.marks(stream).acked) return
+    this.#change('lazily', () => {
       const marks = afterAck(this.marks(stream), through)
       this.#write(stream, marks)
       this.#delete(stream, marks.acked)
@@ -140,7 +141,7 @@ export class Spool {
 
   /** For a record that cannot travel at all; those before it in the stream must have gone already. */
   dropThrough(stream: Stream, through: number, reason: DropReason): void {
-    this.#change(() => {
+    this.#change('transaction', () => {
       const marks = this.marks(stream)
       const after = afterDrop(marks, through)
       const drops = withDrop(this.#drops(stream, marks), marks, after.droppedThrough, reason)

@@ -145,6 +145,41 @@ describe('the spool', () => {
     )
   })
 
+  test('holds of every stream the newest without a hole, within its limits, and lets go no more than it must and of the lowest class', () => {
+    const bytesMax = 6_000
+    const given = fc.array(fc.tuple(fc.constantFrom(...streams), fc.nat(1_500)), { maxLength: 40 })
+    fc.assert(
+      fc.property(given, (entries) => {
+        const { database } = openDatabase(newPath(), 0)
+        const spool = new Spool(database, { bytesMax, ageMaxMs: 1e12 })
+        const bytesOf = (stream: Stream) =>
+          spool.oldest(stream, 99).reduce((sum, { bytes }) => sum + bytes, 0)
+        for (const [i, [stream, padding]] of entries.entries()) {
+          const before = new Map(streams.map((one) => [one, spool.oldest(one, 99)]))
+          spool.append([entry(stream, `k${i}`, padding)], 0)
+          let isAbove = false
+          for (const one of streams) {
+            const held = spool.oldest(one, 99)
+            const { next, droppedThrough } = spool.marks(one)
+            expect(held.map(({ seq }) => seq)).toEqual(
+              Array.from({ length: next - 1 - droppedThrough }, (_, n) => droppedThrough + 1 + n),
+            )
+            // Streams come in the order of their priority: once one had to give way, those below it are empty.
+            if (isAbove) expect(held).toEqual([])
+            const last = before.get(one)!.findLast(({ seq }) => seq <= droppedThrough)
+            isAbove ||= last !== undefined
+            // The last one that went had to.
+            if (last) expect(spool.figures.bytes + last.bytes).toBeGreaterThan(bytesMax)
+          }
+          expect(spool.figures.bytes).toBeLessThanOrEqual(bytesMax)
+          expect(streams.reduce((sum, one) => sum + bytesOf(one), 0)).toBe(spool.figures.bytes)
+        }
+        database.close()
+      }),
+      { numRuns: 15, seed: 20_261_123 },
+    )
+  })
+
   test('keeps the alarm and drops the heartbeat when it is full', () => {
     const { database } = openDatabase(newPath(), 0)
     const spool = new Spool(database, { bytesMax: 5_000, ageMaxMs: 1e12 })

@@ -11,15 +11,11 @@ import type { FakeHub } from './fake-hub.ts'
 
 const offsetMs = performance.now()
 
-/** Starts at the tests' present and runs as fast as life. */
-const clock = {
-  wallMs: () => Math.round(now + performance.now() - offsetMs),
-  monotonicMs: () => performance.now(),
-}
-
 /** A device whose agent runs in this process and whose runner is the fake one. Real disk, real database, real link. */
 export class Device {
-  readonly stateDir = mkdtempSync(join(tmpdir(), 'godwit-device-'))
+  readonly stateDir: string
+  /** By how much its wall clock, which starts at the tests' present and runs as fast as life, is off. */
+  clockOffMs = 0
   /** What the agent logged, oldest first. */
   readonly said: { level: string; message: string; fields: Record<string, unknown> }[] = []
   readonly #listeners = new Set<() => void>()
@@ -28,7 +24,13 @@ export class Device {
   readonly #change: Record<string, unknown>
   #agent: Agent | undefined
 
-  constructor(hub: FakeHub, change: Record<string, unknown> = {}) {
+  /** @param stateDir of another device, for one that was cloned */
+  constructor(
+    hub: FakeHub,
+    change: Record<string, unknown> = {},
+    stateDir = mkdtempSync(join(tmpdir(), 'godwit-device-')),
+  ) {
+    this.stateDir = stateDir
     this.#hub = hub
     this.#change = change
   }
@@ -47,7 +49,10 @@ export class Device {
     )
     this.#agent = await startAgent(config, {
       log: this.#log,
-      clock,
+      clock: {
+        wallMs: () => Math.round(now + this.clockOffMs + performance.now() - offsetMs),
+        monotonicMs: () => performance.now(),
+      },
       random: Math.random,
       sysfs: rootedSysfs(),
       fetch,

@@ -38,7 +38,7 @@ export class FakeHub {
   readonly repository = new TufRepository({ extraRoles: ['director'] })
   readonly blobs = new Map<string, Buffer>()
   readonly reports: Report[] = []
-  readonly states: { status: string; connection: number }[] = []
+  readonly states: { status: string; connection: number; bootId: string }[] = []
   readonly births: { connection: number }[] = []
   readonly records: Record<Stream, Map<number, unknown>> = {
     event: new Map(),
@@ -176,6 +176,10 @@ export class FakeHub {
   get joinToken(): string {
     const rootSha256 = sha256Hex(this.repository.files.get('1.root.json')!)
     return formatJoinToken({ url: this.url, secret: 'a-secret-of-the-operator', rootSha256 })
+  }
+
+  get mqttPort(): number {
+    return this.#mqttPort
   }
 
   publishMetadata(): void {
