@@ -313,6 +313,9 @@ describe('outages and restarts', () => {
     await hub.ended(hub.direct(hub.publishRelease('1')))
     const second = hub.publishRelease('2')
     await hub.ended(hub.direct(second))
+    // Refused, and answered for: what happens to the second release later is not its matter.
+    const third = hub.publishRelease('3', { behaviour: { test: 'wrong' } })
+    await hub.ended(hub.direct(third))
     await device.stop()
     const model = join(device.stateDir, 'releases', second.releaseDigest, 'bundle', 'model.json')
     expect(existsSync(model)).toBe(true)
@@ -322,6 +325,10 @@ describe('outages and restarts', () => {
     await device.start()
     await hub.until(() => hub.slot?.phase === 'rolled_back')
     expect(hub.slot).toMatchObject({ code: 'integrity', active: { version: '1' } })
+    expect(hub.slot?.target).toBeUndefined()
+    await hub.until(() => hub.events.filter(({ kind }) => kind === 'deployment_failed').length === 2)
+    const blamed = hub.events.filter(({ releaseDigest }) => releaseDigest === third.releaseDigest)
+    expect(blamed.map(({ detail }) => detail['code'])).toEqual(['selftest_accuracy'])
   })
 
   test('without an ack nothing is forgotten', async () => {

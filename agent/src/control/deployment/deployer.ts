@@ -88,7 +88,10 @@ export class Deployer {
     const { deployment, active, lastKnownGood } = this.#standing.read()
     if (!active || !lastKnownGood || lastKnownGood.releaseDigest === active.releaseDigest) return false
     if (!isAtRest(deployment.phase)) return false
-    this.#standing.move(deployment, 'failed', {
+    // The last deployment may have been of another release, which is not to be blamed and has been answered for.
+    const { goal, ...rest } = deployment
+    const standing = goal?.releaseDigest === active.releaseDigest ? deployment : rest
+    this.#standing.move(standing, 'failed', {
       code,
       detail: `the active release cannot be served: ${detail}`,
       bad: active.releaseDigest,
