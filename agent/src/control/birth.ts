@@ -1,6 +1,7 @@
 import { arch, availableParallelism, cpus, release, totalmem, type } from 'node:os'
 import type { Birth } from '@godwit/protocol/messages/presence'
 import type { Sysfs } from '../energy/sysfs.ts'
+import type { SlotState } from './deployment/journal.ts'
 import { diskFreeBytes } from './files.ts'
 
 export type Runtime = { name: string; version: string; executionProviders: string[] }
@@ -29,5 +30,28 @@ export function hardwareOf(sysfs: Sysfs, stateDir: string): Birth['hardware'] {
     cores: availableParallelism(),
     memoryBytes: totalmem(),
     diskFreeBytes: diskFreeBytes(stateDir),
+  }
+}
+
+/** What is true of this device at this connection. */
+export function birthOf(
+  facts: Pick<Birth, 'bootId' | 'connection' | 'at' | 'agentVersion' | 'metadata' | 'directiveVersion'>,
+  device: {
+    sysfs: Sysfs
+    stateDir: string
+    runtime: Runtime
+    slots: readonly (readonly [string, SlotState])[]
+  },
+): Birth {
+  const { sysfs, stateDir, runtime, slots } = device
+  const held = slots.flatMap(([name, { active }]) => {
+    const { model, version, releaseDigest } = active ?? {}
+    return model && version && releaseDigest ? [[name, { model, version, releaseDigest }]] : []
+  })
+  return {
+    ...facts,
+    hardware: hardwareOf(sysfs, stateDir),
+    runtime: { ...runtime, opsetMax: opsetMaxOf(runtime) },
+    slots: Object.fromEntries(held),
   }
 }

@@ -39,6 +39,12 @@ export function teller(record: (telling: Telling) => void, log: Log): (telling: 
   }
 }
 
+/** For what happened in this process at this moment: each time is one of its own. */
+export function occurrences(tell: (telling: Telling) => void, time: TrustedTime) {
+  return (kind: string, severity: Telling['severity'], detail: Telling['detail']): void =>
+    tell({ kind, key: `${kind}/${time.nowMs()}`, severity, detail })
+}
+
 function shortened(detail: EventRecord['detail']): EventRecord['detail'] {
   return Object.fromEntries(
     Object.entries(detail).map(([name, value]) => [

@@ -13,3 +13,12 @@ export function because(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown)
   return thrown.cause === undefined ? thrown.message : `${thrown.message}: ${because(thrown.cause)}`
 }
+
+/** Work that must not bring the agent down, such as writing to a disk that may be full. */
+export function attempt(log: Log, what: string, work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    log.error({ because: because(error) }, what)
+  }
+}

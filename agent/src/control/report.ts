@@ -1,4 +1,5 @@
 import { Fault } from '@godwit/protocol/fault'
+import type { Directive } from '@godwit/protocol/messages/directive'
 import type { Report, SlotReport } from '@godwit/protocol/messages/report'
 import type { ResultCode } from '@godwit/protocol/result-code'
 import { encodeEnvelope, signDocument } from '@godwit/protocol/trust/envelope'
@@ -55,7 +56,7 @@ export function detailOf(error: unknown): string {
   return because(error).slice(0, 1024).toWellFormed()
 }
 
-export function slotReport({ deployment, active, lastKnownGood }: SlotState): SlotReport {
+function slotReport({ deployment, active, lastKnownGood }: SlotState): SlotReport {
   const { phase, goal, attempt, code, detail, answered } = deployment
   return {
     phase,
@@ -69,6 +70,28 @@ export function slotReport({ deployment, active, lastKnownGood }: SlotState): Sl
     // A pair of surrogates that is cut in two is no text that can be signed.
     ...(detail && { detail: detail.slice(0, 1024).toWellFormed() }),
   }
+}
+
+/** A goal for a slot that this device does not have must not stay unanswered. */
+export function slotReports(
+  slots: readonly (readonly [string, SlotState])[],
+  directive: Directive | undefined,
+): Report['slots'] {
+  const names = slots.map(([name]) => name)
+  const unknown = Object.entries(directive?.slots ?? {})
+    .filter(([name]) => !names.includes(name))
+    .map(([name, goal]): [string, SlotReport] => [
+      name,
+      {
+        phase: 'refused',
+        target: refOf(goal),
+        attempt: 0,
+        code: 'malformed',
+        detail: `this device has no slot ${name}; it has ${names.join(', ')}`,
+        answered: directive!.version,
+      },
+    ])
+  return Object.fromEntries([...slots.map(([name, state]) => [name, slotReport(state)]), ...unknown])
 }
 
 function refOf({ model, version, releaseDigest }: { model: string; version: string; releaseDigest: string }) {
