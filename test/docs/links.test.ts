@@ -34,3 +34,14 @@ test('every page of docs/ is named in the README', () => {
   const unnamed = markdownPages.filter((page) => page.startsWith('docs/') && !readme.includes(`(${page})`))
   expect(unnamed).toEqual([])
 })
+
+test('the clauses of the SPEC count up, so that a number names one of them', () => {
+  const text = readFileSync(join(repository, 'protocol/SPEC.md'), 'utf8')
+  const clauses = [...text.matchAll(/^(\d+)\.(\d+)(?:\.\d+)? /gm)].map(
+    ([, section, clause]) => Number(section) * 1_000 + Number(clause),
+  )
+  expect(clauses.length).toBeGreaterThan(30)
+  expect(clauses.filter((clause, i) => i > 0 && clause < clauses[i - 1]!)).toEqual([])
+  const whole = [...text.matchAll(/^(\d+\.\d+) /gm)].map(([, number]) => number)
+  expect(whole.filter((number, i) => whole.indexOf(number) !== i)).toEqual([])
+})

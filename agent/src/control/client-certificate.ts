@@ -12,7 +12,7 @@ import type { Paths } from './paths.ts'
 export type CertificateDeps = { fetch: typeof fetch; time: TrustedTime }
 
 /**
- * A client certificate by the hub's own authority (SPEC 3.8), for a key of its own that is made here each time. Key and
+ * A client certificate by the hub's own authority (SPEC 3.9), for a key of its own that is made here each time. Key and
  * certificate are written together when the answer is there, so a power cut before that leaves the pair that was.
  *
  * @throws Fault `hub-unreachable` when it should be tried again, `certificate-refused` when the hub says no

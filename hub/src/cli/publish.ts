@@ -32,6 +32,8 @@ export type ReleaseOptions = SignerOptions & {
 export type PublishOptions = ReleaseOptions & {
   note?: string
   parent?: string
+  /** Devices without a link may install it so long after their metadata has expired. */
+  maxStalenessDays?: number
   /** Public keys of an OpenSSF model signature that must have come with the directory. */
   requireOms?: string[]
   omsSignature?: string
@@ -39,6 +41,8 @@ export type PublishOptions = ReleaseOptions & {
   omsKey?: string
   omsPassphraseFile?: string
 }
+const dayMs = 86_400_000
+
 /** `signedBy` is empty when the document was only prepared. */
 export type Signing = { document: string; version: number; signedBy: string[]; prepared?: string }
 
@@ -91,7 +95,10 @@ export async function publish(
   const target = {
     length: packed.bytes.length,
     hashes: { sha256: releaseDigest },
-    custom: { kind: 'godwit-release/1', model, version, releaseCounter },
+    custom: {
+      ...{ kind: 'godwit-release/1', model, version, releaseCounter },
+      ...(options.maxStalenessDays !== undefined && { maxStalenessMs: options.maxStalenessDays * dayMs }),
+    },
   }
   const signed = await finishSigning(shell, signing, { [path]: target }, options)
   const { version: targets, signedBy, prepared } = signed

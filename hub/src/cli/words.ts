@@ -1,3 +1,4 @@
+import { maxStalenessMsOf } from '@godwit/protocol/trust/held'
 import type { RoleKeys, Root, Targets } from '@godwit/protocol/trust/metadata'
 import { fromRfc3339 } from '@godwit/protocol/units'
 import { prefixOf } from '../trust/delegations.ts'
@@ -47,8 +48,15 @@ function factsOf(document: Root | Targets): Map<string, string> {
     for (const [role, holders] of Object.entries(document.roles)) addHolders(facts, role, holders)
     return facts
   }
-  for (const [path, { hashes, length }] of Object.entries(document.targets))
-    facts.set(`release ${path.replace(/\/release\.json$/, '')}`, `${hashes['sha256']} (${length} bytes)`)
+  for (const [path, file] of Object.entries(document.targets)) {
+    const { hashes, length } = file
+    const lateDays = maxStalenessMsOf(file) / day
+    const grace = lateDays > 0 ? `, installable ${lateDays} days after metadata has expired` : ''
+    facts.set(
+      `release ${path.replace(/\/release\.json$/, '')}`,
+      `${hashes['sha256']} (${length} bytes)${grace}`,
+    )
+  }
   for (const role of document.delegations?.roles ?? []) {
     const paths = (role.paths ?? []).map((path) => `${prefixOf(path) ?? path}*`)
     facts.set(`team ${role.name} may release`, paths.join(', '))

@@ -30,7 +30,7 @@ export function createDeviceCertificates(around: Around): DeviceCertificates {
       if (!verify('sha256', bytes, key, Buffer.from(proof, 'base64')))
         return refuse(
           'bad-signature',
-          'the proof is no signature by the key that shall be certified (SPEC 3.8)',
+          'the proof is no signature by the key that shall be certified (SPEC 3.9)',
         )
       const certificate = await authority.issueClient(id, key, clock())
       const { serialNumber, validTo, validToDate } = new X509Certificate(certificate)

@@ -3,7 +3,7 @@ import { defineDocument, Rfc3339 } from '../schema.ts'
 
 const Base64 = (maxLength: number) => Type.String({ pattern: '^[A-Za-z0-9+/]+={0,2}$', maxLength })
 
-/** SPEC 3.8. The key is one of P-256 for TLS alone; the key that the device signs with stays out of handshakes. */
+/** SPEC 3.9. The key is one of P-256 for TLS alone; the key that the device signs with stays out of handshakes. */
 export const CertificateRequest = Type.Object({
   /** Base64 of the SubjectPublicKeyInfo, DER. */
   publicKey: Base64(256),

@@ -29,7 +29,7 @@ export const EnrolmentAnswer = Type.Object({
   httpUrl: Type.String({ maxLength: 512 }),
   /** Base64 of the first root document of the fleet; its digest must be the one in the join token. */
   root: Type.String({ maxLength: 1_000_000 }),
-  /** PEM of the hub's own certificate authority, if it has one (SPEC 3.8). */
+  /** PEM of the hub's own certificate authority, if it has one (SPEC 3.9). */
   ca: Type.Optional(Type.String({ maxLength: 16_384 })),
   time: Rfc3339,
 })

@@ -72,6 +72,9 @@ export const trustLimits: TrustLimits = {
 /** A target that a chain of roles vouches for; `role` is the last of them. */
 export type FoundTarget = { path: string; role: string; file: TargetFile }
 
+export type RefreshOptions = { late?: boolean }
+
+type Staleness = (...args: Parameters<typeof checkFresh>) => Refused | undefined
 type Current = { root: Root; timestamp: Timestamp; snapshot: Snapshot; targets: Targets }
 
 /**
@@ -125,18 +128,24 @@ export class TrustClient {
     return this.#current
   }
 
-  /** @param now fixed for the whole refresh and the searches after it, so that time cannot run out midway (§5.1) */
-  *refresh(now: EpochMs): Steps<Verdict<Readonly<Current>>> {
+  /**
+   * @param now fixed for the whole refresh and the searches after it, so that time cannot run out midway (§5.1)
+   * @param late takes timestamp and snapshot also after they have expired, as if they had been heard in time: what is newer
+   *   than what was held counts against a rollback, and a search is left with the publishers' grace, as after `resume`
+   */
+  *refresh(now: EpochMs, { late = false }: RefreshOptions = {}): Steps<Verdict<Readonly<Current>>> {
     this.#forget(now)
     const stale = yield* this.#updateRoot()
     if (stale) return stale
-    const timestamp = yield* this.#updateTimestamp()
+    const staleness = late ? () => undefined : checkFresh
+    const timestamp = yield* this.#updateTimestamp(staleness)
     if (!timestamp.trusted) return timestamp
-    const snapshot = yield* this.#updateSnapshot(timestamp.value)
+    const snapshot = yield* this.#updateSnapshot(timestamp.value, staleness)
     if (!snapshot.trusted) return snapshot
     const authority = { keys: this.#root.keys, role: this.#root.roles['targets']! }
     const targets = yield* this.#updateTargets('targets', 'root', authority, snapshot.value)
     if (!targets.trusted) return targets
+    if (late) return this.resume(now)
     this.#current = {
       root: this.#root,
       timestamp: timestamp.value,
@@ -194,7 +203,7 @@ export class TrustClient {
   }
 
   /** §5.4 */
-  *#updateTimestamp(): Steps<Verdict<Timestamp>> {
+  *#updateTimestamp(staleness: Staleness): Steps<Verdict<Timestamp>> {
     const held = this.#heldTimestamp()
     const bytes = yield* this.#fetch('timestamp', undefined, this.#limits.timestampBytesMax)
     if (!bytes.trusted) return bytes
@@ -205,17 +214,16 @@ export class TrustClient {
       if (older) return older
       // 5.4.3.1: an equal version is no error and changes nothing. We keep what we hold and go on, because
       // an earlier refresh may have ended between the timestamp and the targets.
-      if (held.version === fresh.value.version)
-        return checkFresh('timestamp', held, this.#now) ?? accept(held)
+      if (held.version === fresh.value.version) return staleness('timestamp', held, this.#now) ?? accept(held)
     }
-    const stale = checkFresh('timestamp', fresh.value, this.#now)
+    const stale = staleness('timestamp', fresh.value, this.#now)
     if (stale) return stale
     yield* this.#store('timestamp', fresh.value.version, bytes.value)
     return fresh
   }
 
   /** §5.5 */
-  *#updateSnapshot(timestamp: Timestamp): Steps<Verdict<Snapshot>> {
+  *#updateSnapshot(timestamp: Timestamp, staleness: Staleness): Steps<Verdict<Snapshot>> {
     const listed = timestamp.meta['snapshot.json']
     const heldBytes = this.#held.get('snapshot')
     const heldVerdict = heldBytes && checkSnapshotSigned(heldBytes, this.#root, this.#policy)
@@ -226,7 +234,7 @@ export class TrustClient {
       heldBytes &&
       !checkVersion('snapshot', held.version, listed) &&
       !checkFile('', heldBytes, listed)
-    if (isCurrent && !checkFresh('snapshot', held, this.#now)) return accept(held)
+    if (isCurrent && !staleness('snapshot', held, this.#now)) return accept(held)
 
     const bytesMax = listed.length ?? this.#limits.snapshotBytesMax
     const bytes = yield* this.#fetch('snapshot', this.#consistent(listed.version), bytesMax)
@@ -238,7 +246,7 @@ export class TrustClient {
     const wrong =
       checkVersion('snapshot', fresh.value.version, listed) ??
       (held && checkSnapshotRollback(held, fresh.value)) ??
-      checkFresh('snapshot', fresh.value, this.#now)
+      staleness('snapshot', fresh.value, this.#now)
     if (wrong) return wrong
     yield* this.#store('snapshot', fresh.value.version, bytes.value)
     return fresh

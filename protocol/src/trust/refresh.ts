@@ -1,5 +1,5 @@
 import type { EpochMs } from '../units.ts'
-import type { Fetch, FoundTarget, Step, Steps, TrustClient } from './client.ts'
+import type { Fetch, FoundTarget, RefreshOptions, Step, Steps, TrustClient } from './client.ts'
 import type { Verdict } from './refusal.ts'
 
 /** Brings metadata and keeps it: over HTTP, from MQTT's retained messages, from a bundle directory. */
@@ -11,8 +11,8 @@ export type Carrier = {
   delete(change: Extract<Step, { do: 'delete' }>): Promise<void> | void
 }
 
-export function runRefresh(client: TrustClient, now: EpochMs, carrier: Carrier) {
-  return run(client.refresh(now), carrier)
+export function runRefresh(client: TrustClient, now: EpochMs, carrier: Carrier, options?: RefreshOptions) {
+  return run(client.refresh(now, options), carrier)
 }
 
 export function runFindTarget(

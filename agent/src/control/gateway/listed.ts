@@ -65,15 +65,7 @@ export class ListedBlobs {
     if (this.#looks >= looksPerMinuteMax || this.#known.size >= keptMax) return undefined
     this.#looks++
     const listed = await this.#trust.listed(model, version).catch(() => undefined)
-    const known = listed && {
-      release: { model, version, releaseDigest: listed.releaseDigest },
-      document: {
-        sha256: listed.releaseDigest,
-        sizeBytes: listed.releaseBytes,
-        blockBytes: Math.max(1, listed.releaseBytes),
-        blocks: [listed.releaseDigest],
-      },
-    }
+    const known = listed?.trusted ? knownBy(model, version, listed.value) : undefined
     this.#known.set(name, known)
     return known
   }
@@ -88,5 +80,17 @@ export class ListedBlobs {
       return read.ok && mistakesOf(read.value).length === 0 ? Object.values(read.value.files) : []
     }
     return undefined
+  }
+}
+
+function knownBy(
+  model: string,
+  version: string,
+  { releaseDigest, releaseBytes }: { releaseDigest: string; releaseBytes: number },
+): Known {
+  const blockBytes = Math.max(1, releaseBytes)
+  return {
+    release: { model, version, releaseDigest },
+    document: { sha256: releaseDigest, sizeBytes: releaseBytes, blockBytes, blocks: [releaseDigest] },
   }
 }

@@ -98,8 +98,10 @@ async function refresh(trust: Trust): Promise<void> {
   const refreshed = await trust.refresh().catch((cause) => {
     throw new Fault('medium-refused', 'the trust metadata on the stick is not complete', { cause })
   })
-  if (!refreshed.trusted)
-    throw new Fault('medium-refused', `metadata: ${refreshed.detail} (${refreshed.because})`)
+  if (refreshed.trusted) return
+  // Late for a link, and in time for a release whose publishers gave it a grace.
+  const held = refreshed.because === 'expired' ? await trust.resume() : refreshed
+  if (!held.trusted) throw new Fault('medium-refused', `metadata: ${refreshed.detail} (${refreshed.because})`)
 }
 
 async function directiveOf(trust: Trust, { directive }: Stick): Promise<Directive | undefined> {
@@ -117,13 +119,15 @@ async function releasesOf(trust: Trust, stick: Stick, directive: Directive | und
     // A directive may want what this device holds already, or gets another way.
     if (!stick.blobs.has(releaseDigest)) continue
     const listed = await trust.listed(model, version)
-    if (listed?.releaseDigest !== releaseDigest)
+    if (!listed.trusted)
+      throw new Fault('medium-refused', `${model} ${version}: ${listed.detail} (${listed.because})`)
+    if (listed.value.releaseDigest !== releaseDigest)
       throw new Fault('medium-refused', `${model} ${version}: the publishers do not list ${releaseDigest}`)
     const path = stick.blobPath(releaseDigest)
     const document = {
       sha256: releaseDigest,
-      sizeBytes: listed.releaseBytes,
-      blockBytes: listed.releaseBytes,
+      sizeBytes: listed.value.releaseBytes,
+      blockBytes: listed.value.releaseBytes,
     }
     const files = filesIn(readWhole(path, { ...document, blocks: [releaseDigest] }), path)
     found.set(releaseDigest, {

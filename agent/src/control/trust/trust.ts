@@ -109,10 +109,21 @@ export class Trust {
     return this.#inTurn(() => this.#refresh())
   }
 
+  /**
+   * What has expired on its way, on a stick or at a hub that has stopped signing, is kept all the same: it is newer than
+   * what was held, and who may still install by it is the publishers' to say. The refusal stays one.
+   */
   async #refresh() {
     const refreshed = await runRefresh(this.#client, this.#time.nowMs(), this.#carrier)
     if (refreshed.trusted) this.#learnTime(refreshed.value.timestamp.godwit_issued)
+    else if (refreshed.because === 'expired')
+      await runRefresh(this.#client, this.#time.nowMs(), this.#carrier, { late: true })
     return refreshed
+  }
+
+  /** Whether what was verified, stale or not, is whole: what a search then finds, it finds by the publishers' grace. */
+  resume(): Promise<Verdict<unknown>> {
+    return this.#inTurn(async () => this.#client.resume(this.#time.nowMs()))
   }
 
   /**
@@ -175,20 +186,20 @@ export class Trust {
   }
 
   /** What the publishers list under this name, for a gateway. Asks for news only where nothing is known yet. */
-  listed(
-    model: string,
-    version: string,
-  ): Promise<{ releaseDigest: string; releaseBytes: number } | undefined> {
+  listed(model: string, version: string): Promise<Verdict<{ releaseDigest: string; releaseBytes: number }>> {
     return this.#inTurn(async () => {
       if (!this.#client.current) {
         const renewed = await this.#renew()
-        if (!renewed.trusted) return undefined
+        if (!renewed.trusted) return renewed
       }
-      const found = await runFindTarget(this.#client, targetPathOf(model, version), this.#carrier)
-      if (!found.trusted || !targetCustom.check(found.value.file.custom).ok) return undefined
-      const { hashes, length } = found.value.file
+      const path = targetPathOf(model, version)
+      const found = await runFindTarget(this.#client, path, this.#carrier)
+      if (!found.trusted) return found
+      const { hashes, length, custom } = found.value.file
       const releaseDigest = hashes['sha256']
-      return releaseDigest === undefined ? undefined : { releaseDigest, releaseBytes: length }
+      if (releaseDigest === undefined || !targetCustom.check(custom).ok)
+        return refuse('malformed', `${path}: no release by its entry`)
+      return accept({ releaseDigest, releaseBytes: length })
     })
   }
 

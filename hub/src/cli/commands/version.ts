@@ -1,8 +1,15 @@
 import type { Release } from '@godwit/protocol/release/release'
+import { InvalidArgumentError } from 'commander'
 import type { Noun } from '../command.ts'
 import { table } from '../output.ts'
 import type { Listed, PublishOptions, ReleaseOptions } from '../publish.ts'
 import { releaseOptions } from '../signer-options.ts'
+
+function wholeDays(text: string): number {
+  const days = Number(text)
+  if (Number.isSafeInteger(days) && days > 0 && days <= 3_650) return days
+  throw new InvalidArgumentError('expected whole days, from 1 to 3650')
+}
 
 export const versionNoun: Noun = (program, run) => {
   const version = program.command('version').description('versions of a model')
@@ -15,6 +22,11 @@ export const versionNoun: Noun = (program, run) => {
     .argument('<model@version>', 'what it is published as')
     .option('--note <text>', 'what is new')
     .option('--parent <version>', 'version that this one was made from')
+    .option(
+      '--max-staleness-days <days>',
+      'devices without a link may install it so long after their metadata has expired (else not at all)',
+      wholeDays,
+    )
     .option(
       '--require-oms <key...>',
       'refuse a directory that no holder of these EC keys has signed (OpenSSF model signing)',

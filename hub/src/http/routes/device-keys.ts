@@ -11,7 +11,7 @@ const seldom = { max: 60, timeWindow: 60_000 }
 /** Each is an entry in the audit; a device does this every two months, a site behind one address all at once. */
 const rarely = { max: 300, timeWindow: 60_000 }
 
-/** How a device takes another key (SPEC 3.6), and gets a certificate for TLS (SPEC 3.8). */
+/** How a device takes another key (SPEC 3.6), and gets a certificate for TLS (SPEC 3.9). */
 export const deviceKeyRoutes: RoutePlugin = (app, { keyRotation, deviceCertificates }) => {
   app.post(
     '/api/v1/devices/:id/rotate',

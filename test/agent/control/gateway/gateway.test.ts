@@ -14,6 +14,7 @@ import { Pulls } from '@godwit/agent/control/gateway/pulls'
 import { rangeOf } from '@godwit/agent/control/gateway/range'
 import { silentLog } from '@godwit/agent/control/log'
 import { describeFile, sha256Hex } from '@godwit/protocol/release/blocks'
+import { accept, refuse } from '@godwit/protocol/trust/refusal'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { BlobServer } from '../../../support/blob-server.ts'
 import { newDownloader } from '../../../support/new-downloader.ts'
@@ -67,8 +68,8 @@ async function open(bytesMax: number, pullThrough = true) {
   const trust = {
     listed: async (name: string, version: string) =>
       name === 'gauge' && version === '1'
-        ? { releaseDigest: sha256Hex(document), releaseBytes: document.length }
-        : undefined,
+        ? accept({ releaseDigest: sha256Hex(document), releaseBytes: document.length })
+        : refuse('not-listed', name),
   }
   const listed = new ListedBlobs(
     trust,

@@ -47,3 +47,47 @@ test('without a link for longer than the timestamp holds, it installs what its p
   victim.wallMs = now + 8 * dayMs
   expect(await victim.finds(patient)).toMatchObject(refused('expired'))
 })
+
+/** Somebody climbs up with a stick whose metadata ended so many days before; it lists more than the device had seen. */
+async function latecomer(lateDays: number) {
+  const victim = nightly()
+  const known = victim.lists('gauge', '1')
+  victim.repository.publishAll()
+  await victim.hears()
+  victim.wallMs = now + 20 * dayMs
+  const strict = victim.lists('gauge', '2')
+  const patient = victim.lists('gauge', '3')
+  const entry = victim.repository.targets.get('targets')!.targets['gauge/3/release.json']!
+  entry.custom = { ...entry.custom, maxStalenessMs: 7 * dayMs }
+  victim.repository.timestamp.expires = dateOf(victim.wallMs - lateDays * dayMs)
+  victim.repository.snapshot.expires = dateOf(victim.wallMs + 30 * dayMs)
+  victim.repository.publish()
+  return { victim, known, strict, patient }
+}
+
+test('what has expired on its way is kept, and installs what its publishers gave a grace', async () => {
+  const { victim, known, strict, patient } = await latecomer(3)
+  expect(await victim.hears()).toMatchObject(refused('expired', /^timestamp/))
+  expect(await victim.finds(patient)).toMatchObject({ trusted: true })
+  for (const other of [known, strict]) expect(await victim.finds(other)).toMatchObject(refused('expired'))
+  victim.restart()
+  await victim.hears(silence).catch(() => {})
+  expect(await victim.finds(patient)).toMatchObject({ trusted: true })
+})
+
+test('later than that grace nothing is installed by it', async () => {
+  const { victim, patient } = await latecomer(8)
+  await victim.hears()
+  expect(await victim.finds(patient)).toMatchObject(refused('expired'))
+})
+
+test('nor by an older one than the device has seen, expired or not', async () => {
+  const { victim, patient } = await latecomer(3)
+  const old = victim.recorded()
+  delete victim.repository.targets.get('targets')!.targets['gauge/3/release.json']
+  victim.repository.publish()
+  await victim.hears()
+  victim.restart()
+  expect(await victim.hears(old)).toMatchObject(refused('rollback'))
+  expect(await victim.finds(patient)).toMatchObject({ trusted: false })
+})
