@@ -172,7 +172,11 @@ export const HubConfig = Type.Object(
     telemetry: Type.Object(
       {
         windowMs: Ms(60_000, 100, 'Length of a telemetry window, unless a rollout asks for another.'),
-        retentionMs: Ms(90 * day, 60_000, 'How long windows, events and health are kept.'),
+        retentionMs: Ms(
+          90 * day,
+          60_000,
+          'How long windows, events and health are kept; sums of windows stay.',
+        ),
       },
       closed,
     ),
