@@ -7,6 +7,7 @@ import { type Cage, type Exit, RunnerFailure } from './cage.ts'
 import { readRelease } from './deployment/staging.ts'
 import { Listeners } from './listeners.ts'
 import { because } from './log.ts'
+import { Restarts } from './restarts.ts'
 import { SourcePipe } from './source-pipe.ts'
 import { load, startRunner } from './variants/launch.ts'
 import { pairsOf } from './variants/pairs.ts'
@@ -44,11 +45,6 @@ type Held = { cage: Cage; releaseDigest: string; variant: string; executionProvi
 
 /** Longer than a client keeps a connection that nothing was said on, and than an answer takes. */
 const lingerMs = 7_000
-const restartMsMin = 500
-const restartMsMax = 60_000
-const restartStableMs = 5 * 60_000
-/** Crashes or failed loads in a row after which the last known good is asked for. */
-const failuresMax = 3
 
 /**
  * Keeps one slot served: brings the processes in line with what the journal says is active, and keeps it that way
@@ -58,10 +54,8 @@ export class Serving {
   readonly #deps: ServingDeps
   #current: Held | undefined
   #candidate: Held | undefined
-  #failures = 0
-  #timer: NodeJS.Timeout | undefined
-  #stable: NodeJS.Timeout | undefined
   #stopped = false
+  readonly #restarts: Restarts
   readonly #listeners: Listeners
   readonly #pipe: SourcePipe
   /** Runners that were replaced and still answer callers. */
@@ -72,12 +66,17 @@ export class Serving {
   #proofs: Promise<unknown> = Promise.resolve()
   readonly #leaving = new AbortController()
   #again: AbortController | undefined
-  restarts = 0
 
   constructor(deps: ServingDeps) {
     this.#listeners = new Listeners(deps.api, deps.log)
     this.#pipe = new SourcePipe(deps.source, deps.log)
     this.#deps = { ...deps, stdin: () => this.#pipe.fd }
+    this.#restarts = new Restarts({ ...deps, again: () => void this.reconcile().catch(() => {}) })
+  }
+
+  /** Of runners that failed, ever. */
+  get restarts(): number {
+    return this.#restarts.count
   }
 
   get isServing(): boolean {
@@ -136,7 +135,7 @@ export class Serving {
   reconcile(): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#stopped) return
-      clearTimeout(this.#timer)
+      this.#restarts.begun()
       const active = this.#deps.active()
       if (!active) return this.#serveNothing()
       if (this.isServing && this.#current && isSame(this.#current, active)) return
@@ -171,10 +170,7 @@ export class Serving {
       if (old && this.#listeners.isOn) this.#retire(old)
     }
     this.#deps.log.info({ slot: this.#deps.slot, version: active.version, pid: next.cage.pid }, 'serving')
-    clearTimeout(this.#stable)
-    this.#stable = setTimeout(() => {
-      this.#failures = 0
-    }, restartStableMs).unref()
+    this.#restarts.serves()
     void this.#proveAgain(next, active)
   }
 
@@ -259,7 +255,7 @@ export class Serving {
     this.#current = undefined
     this.#deps.log.warn({ slot: this.#deps.slot, code: exit.code, because: exit.detail }, 'runner lost')
     this.#deps.onCrash(exit)
-    this.#failed(new RunnerFailure(exit.code, exit.detail))
+    this.#restarts.failed(new RunnerFailure(exit.code, exit.detail))
   }
 
   #failedToStart(error: unknown): void {
@@ -267,19 +263,7 @@ export class Serving {
       { slot: this.#deps.slot, because: because(error) },
       'the active release did not start',
     )
-    this.#failed(error instanceof RunnerFailure ? error : new RunnerFailure('internal', because(error)))
-  }
-
-  #failed(failure: RunnerFailure): void {
-    this.#failures++
-    this.restarts++
-    if (this.#failures >= failuresMax && this.#failures % failuresMax === 0) this.#deps.onUnusable(failure)
-    const ceiling = Math.min(restartMsMax, restartMsMin * 2 ** (this.#failures - 1))
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(
-      () => void this.reconcile().catch(() => {}),
-      ceiling * (0.5 + this.#deps.random() / 2),
-    )
+    this.#restarts.failed(error)
   }
 
   #retire({ cage }: Held): void {
@@ -306,8 +290,7 @@ export class Serving {
     this.#stopped = true
     this.#leaving.abort(new Error('stopping'))
     await this.#proofs
-    clearTimeout(this.#timer)
-    clearTimeout(this.#stable)
+    this.#restarts.stop()
     await this.#inTurn(async () => {
       await this.#dropCandidate()
       await this.#serveNothing()

@@ -7,6 +7,7 @@ import type { Progress } from '@godwit/protocol/messages/report'
 import { type Ack, ack } from '@godwit/protocol/messages/telemetry'
 import { parseBlockTopic, parseMetaTopic, type Stream, topics } from '@godwit/protocol/topics'
 import { type DurationMs, fromRfc3339 } from '@godwit/protocol/units'
+import { AskedMetadata } from './asked-metadata.ts'
 import type { Clock, TrustedTime } from './clock.ts'
 import type { BlockLink } from './download/mqtt-source.ts'
 import { tokenFor } from './hub-http.ts'
@@ -43,8 +44,6 @@ export type UplinkDeps = {
 const progressMsMin = 5_000
 /** The hub's word is not signed: whoever forges it delays a download by an hour. */
 const downloadSpreadMsMax = 3_600_000
-/** A broker hands out what it retains at once; after so long it has none. */
-const metadataMsMax = 10_000
 /** Changes close together make one report. */
 const reportDelayMs = 50
 /** Less is the network's. */
@@ -60,8 +59,7 @@ export class Uplink {
   readonly #device: string
   readonly #blockListeners = new Set<(sha256: string, bytes: Uint8Array) => void>()
   readonly #refusalListeners = new Set<(refusal: BlockRefusal) => void>()
-  /** Metadata that was asked for by name, by topic. */
-  readonly #awaited = new Map<string, (bytes: Uint8Array) => void>()
+  readonly #asked = new AskedMetadata()
   #connection = 0
   #hubEpoch: string | undefined
   #downloadSpreadMs = 0
@@ -115,22 +113,7 @@ export class Uplink {
   /** A retained document by its name; undefined when there is no link, or it does not come. */
   async metadata(role: string, version: number): Promise<Uint8Array | undefined> {
     if (!this.#link.isUp) return undefined
-    const topic = topics.meta(this.#fleet, role, version)
-    let timer: NodeJS.Timeout | undefined
-    const comes = new Promise<Uint8Array | undefined>((resolve) => {
-      this.#awaited.set(topic, resolve)
-      timer = setTimeout(() => resolve(undefined), metadataMsMax)
-    })
-    try {
-      await this.#link.subscribe([topic])
-      return await comes
-    } catch {
-      return undefined
-    } finally {
-      clearTimeout(timer)
-      this.#awaited.delete(topic)
-      await this.#link.unsubscribe([topic]).catch(() => {})
-    }
+    return this.#asked.ask(topics.meta(this.#fleet, role, version), this.#link)
   }
 
   /** Says where the device goes, then goes. */
@@ -256,9 +239,7 @@ export class Uplink {
     if (block !== undefined) {
       if (payload.length <= blockBytesMax) for (const listen of this.#blockListeners) listen(block, payload)
     } else if (parseMetaTopic(topic)) {
-      const taker = this.#awaited.get(topic)
-      if (!taker) onMetadata(topic, payload)
-      else if (payload.length > 0) taker(Uint8Array.from(payload))
+      if (!this.#asked.heard(topic, payload)) onMetadata(topic, payload)
     } else if (topic === topics.hub(this.#fleet)) this.#heardHub(payload)
     else if (topic === topics.desired(this.#fleet, this.#device)) {
       // An empty retained message clears the topic; it is no directive.
