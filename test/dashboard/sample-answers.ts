@@ -462,32 +462,45 @@ export function sampleAnswers(now: number): Answers {
       drift: drift.filter(({ deviceId }) => deviceId === device.id).reverse(),
     }
     answers[`/api/v1/devices/${device.id}/windows`] = list([...windows].reverse())
-    answers[`/api/v1/devices/${device.id}/completeness`] = list([
-      {
-        session: 'b2d0c6f1-5f0a',
-        stream: 'window',
-        contiguous: 312,
-        highest: 312,
-        stored: 312,
-        duplicates: 4,
-        rejected: 0,
-        dropped: [],
-        missing: [],
-        forgotten: 0,
-      },
-      {
-        session: 'b2d0c6f1-5f0a',
-        stream: 'event',
-        contiguous: 14,
-        highest: 16,
-        stored: 15,
-        duplicates: 0,
-        rejected: 0,
-        dropped: [],
-        missing: [{ first: 15, last: 15, reason: 'awaited' }],
-        forgotten: 0,
-      },
-    ])
+    answers[`/api/v1/devices/${device.id}/completeness`] = {
+      sentence: '327 records stored; 1 not here yet: in the spool of the device, or on its way.',
+      spool: { at: now - 60_000, records: 3, bytes: 2_048 },
+      outages: [{ at: now - 90_000, slot: 'default', windowsDropped: 2, eventsDropped: 0 }],
+      items: [
+        {
+          session: 'b2d0c6f1-5f0a',
+          stream: 'window',
+          contiguous: 312,
+          highest: 312,
+          stored: 312,
+          duplicates: 4,
+          rejected: 0,
+          dropped: [
+            {
+              first: 40,
+              last: 44,
+              reason: 'too_old',
+              because: 'dropped by the device: older than its spool keeps records',
+              slots: [{ slot: 'default', from: now - 400_000, to: now - 300_000 }],
+            },
+          ],
+          missing: [],
+          forgotten: 0,
+        },
+        {
+          session: 'b2d0c6f1-5f0a',
+          stream: 'event',
+          contiguous: 14,
+          highest: 16,
+          stored: 15,
+          duplicates: 0,
+          rejected: 0,
+          dropped: [],
+          missing: [{ first: 15, last: 15, reason: 'awaited' }],
+          forgotten: 0,
+        },
+      ],
+    }
   }
   return answers
 }

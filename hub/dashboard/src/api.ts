@@ -222,13 +222,32 @@ export type TelemetryWindow = {
   inferences?: Maybe<number>
   errors?: Maybe<number>
   anomalies?: Maybe<number>
+  /** Inputs that came too fast to become readings. */
+  dropped?: Maybe<number>
+  /** Of the readings, those that programs on the device asked for. */
+  requests?: Maybe<number>
   /** Upper bound of a latency bucket; beyond the last of them: 1,000,001. */
   p95Micros?: Maybe<number>
   energy?: Maybe<Energy>
 }
 
-/** Both ends included. `awaited`: the device still has it; `never_arrived`: nobody has. */
-export type Range = { first: number; last: number; reason?: Maybe<string> }
+/** Numbers that are not here, both ends included, and why: a word for programs, and one for people. */
+export type Gap = {
+  first: number
+  last: number
+  reason?: Maybe<string>
+  because?: Maybe<string>
+  /** Slots whose windows these were, by the time between their neighbours. */
+  slots?: Maybe<{ slot: string; from?: Maybe<Time>; to?: Maybe<Time> }[]>
+}
+/** What is stored, what is missing and why, in a sentence and range by range. */
+export type Completeness = Page<StreamCompleteness> & {
+  sentence?: Maybe<string>
+  /** What the device last said of its own spool. */
+  spool?: Maybe<{ at: Time; records: number; bytes: number }>
+  /** Its disk took nothing: what was lost then has no number, so that no range tells of it. */
+  outages?: Maybe<{ at: Time; slot?: Maybe<string>; windowsDropped: number; eventsDropped: number }[]>
+}
 export type StreamCompleteness = {
   session: string
   stream: string
@@ -237,11 +256,12 @@ export type StreamCompleteness = {
   stored?: Maybe<number>
   duplicates?: Maybe<number>
   rejected?: Maybe<number>
-  dropped?: Maybe<Range[]>
-  missing?: Maybe<Range[]>
+  dropped?: Maybe<Gap[]>
+  missing?: Maybe<Gap[]>
   forgotten?: Maybe<number>
 }
 
+export type EventChoice = { deviceId?: string; kind?: string; except?: string }
 export type TelemetryEvent = {
   deviceId?: Maybe<string>
   session?: Maybe<string>
@@ -430,9 +450,9 @@ export const api = {
   windows: (id: string, signal?: AbortSignal) =>
     get<Page<TelemetryWindow>>(`${base}/devices/${name(id)}/windows${query({ limit: 120 })}`, signal),
   completeness: (id: string, signal?: AbortSignal) =>
-    get<Page<StreamCompleteness>>(`${base}/devices/${name(id)}/completeness`, signal),
-  events: (deviceId: Maybe<string>, limit: number, signal?: AbortSignal) =>
-    get<Page<TelemetryEvent>>(`${base}/telemetry/events${query({ deviceId, limit })}`, signal),
+    get<Completeness>(`${base}/devices/${name(id)}/completeness`, signal),
+  events: (of: EventChoice, limit: number, signal?: AbortSignal) =>
+    get<Page<TelemetryEvent>>(`${base}/telemetry/events${query({ ...of, limit })}`, signal),
   drift: (signal?: AbortSignal) => get<DriftList>(`${base}/drift`, signal),
   energy: (groupBy: EnergyGrouping, signal?: AbortSignal) =>
     get<EnergyReport>(`${base}/energy${query({ groupBy })}`, signal),

@@ -1,5 +1,5 @@
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query'
-import { api, type EnergyGrouping } from './api.ts'
+import { api, type EnergyGrouping, type EventChoice } from './api.ts'
 
 /** Every question the dashboard asks, with the key that `live.ts` calls it by when there is news. */
 export const ask = {
@@ -34,10 +34,10 @@ export const ask = {
     queryOptions({ queryKey: ['windows', id], queryFn: ({ signal }) => api.windows(id, signal) }),
   completeness: (id: string) =>
     queryOptions({ queryKey: ['completeness', id], queryFn: ({ signal }) => api.completeness(id, signal) }),
-  events: (deviceId: string | undefined, limit: number) =>
+  events: (of: EventChoice, limit: number) =>
     queryOptions({
-      queryKey: ['events', deviceId ?? '', limit],
-      queryFn: ({ signal }) => api.events(deviceId, limit, signal),
+      queryKey: ['events', of.deviceId ?? '', of, limit],
+      queryFn: ({ signal }) => api.events(of, limit, signal),
     }),
   drift: queryOptions({ queryKey: ['drift'], queryFn: ({ signal }) => api.drift(signal) }),
   energy: (by: EnergyGrouping) =>

@@ -4,10 +4,11 @@ import type { Device } from '../api.ts'
 import { Answer } from '../parts/answer.tsx'
 import { EventTable } from '../parts/event-table.tsx'
 import { Labels } from '../parts/labels.tsx'
+import { LastSeen } from '../parts/last-seen.tsx'
 import { Page, Section } from '../parts/page.tsx'
 import { Verdict } from '../parts/state.tsx'
 import { Facts } from '../parts/table.tsx'
-import { Ago, At } from '../parts/time.tsx'
+import { At } from '../parts/time.tsx'
 import { ask } from '../queries.ts'
 import { sentenceOf, signOfDevice, slotsOf, verdictsOf } from '../view/device.ts'
 import { bytes, duration, unknown } from '../view/format.ts'
@@ -34,7 +35,10 @@ export function DevicePage() {
 }
 
 function Whole({ device }: { device: Device }) {
-  const events = useQuery(ask.events(device.id, 20))
+  const of = { deviceId: device.id }
+  // A sensor that is held to a kettle would push out what the device says of itself.
+  const events = useQuery(ask.events({ ...of, except: 'anomaly' }, 20))
+  const anomalies = useQuery(ask.events({ ...of, kind: 'anomaly' }, 10))
   const slots = slotsOf(device)
   return (
     <>
@@ -69,6 +73,11 @@ function Whole({ device }: { device: Device }) {
           {(page) => <EventTable caption={`Events of ${device.id}`} events={page.items} ofOneDevice />}
         </Answer>
       </Section>
+      <Section title="Anomalies in its readings">
+        <Answer to={anomalies}>
+          {(page) => <EventTable caption={`Anomalies on ${device.id}`} events={page.items} ofOneDevice />}
+        </Answer>
+      </Section>
     </>
   )
 }
@@ -81,7 +90,7 @@ function About({ device }: { device: Device }) {
     <Facts
       of={[
         ['Labels', <Labels key="labels" of={device.labels ?? {}} />],
-        ['Last seen', <Ago key="seen" at={device.lastSeenAt} />],
+        ['Last seen', <LastSeen key="seen" device={device} />],
         ['Enrolled', <At key="enrolled" at={device.enrolledAt} />],
         ['Key fingerprint', <code key="fingerprint">{device.fingerprint ?? unknown}</code>],
         ['Directive', `hub ${device.directiveVersion ?? unknown}, device ${directiveVersion ?? unknown}`],
@@ -91,7 +100,7 @@ function About({ device }: { device: Device }) {
             ? Math.abs(skew) < 1000
               ? 'within a second'
               : `${skew < 0 ? 'behind' : 'ahead'} by ${duration(Math.abs(skew))}`
-            : unknown,
+            : 'not compared with the hub yet',
         ],
         ['Hardware', [hardware?.model, hardware?.arch, hardware?.os].filter(Boolean).join(', ') || unknown],
         ['Memory free', bytes(free?.memoryBytes)],

@@ -4,11 +4,11 @@ import { useSearchParams } from 'react-router'
 import type { Device } from '../api.ts'
 import { Answer } from '../parts/answer.tsx'
 import { Labels } from '../parts/labels.tsx'
+import { LastSeen } from '../parts/last-seen.tsx'
 import { Page } from '../parts/page.tsx'
 import { DeviceLink, ReleaseLink } from '../parts/release.tsx'
 import { State, Verdict } from '../parts/state.tsx'
 import { type Column, Table } from '../parts/table.tsx'
-import { Ago } from '../parts/time.tsx'
 import { ask } from '../queries.ts'
 import { signOfDevice, slotsOf, verdictsOf } from '../view/device.ts'
 import { alarmsIn, byTime } from '../view/drift.ts'
@@ -112,7 +112,7 @@ const columns: readonly Column<Device>[] = [
   { head: 'Status', cell: (device) => <State sign={signOfDevice(device)} /> },
   { head: 'Runs', cell: (device) => <Runs device={device} /> },
   { head: 'Drift', cell: (device) => <DriftNow device={device} /> },
-  { head: 'Last seen', cell: ({ lastSeenAt }) => <Ago at={lastSeenAt} /> },
+  { head: 'Last seen', cell: (device) => <LastSeen device={device} /> },
   { head: 'Labels', wide: true, cell: ({ labels }) => <Labels of={labels ?? {}} /> },
   { head: 'Hardware', wide: true, cell: ({ birth }) => hardwareOf(birth) },
 ]

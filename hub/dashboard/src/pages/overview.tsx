@@ -23,7 +23,7 @@ export function OverviewPage() {
 }
 
 function Fleet({ overview }: { overview: Overview }) {
-  const events = useQuery(ask.events(undefined, 8))
+  const events = useQuery(ask.events({}, 8))
   return (
     <>
       <FirstSteps devices={overview.devices.total} />

@@ -83,8 +83,13 @@ function slotSentence({ slot, report, active, goal, differs }: SlotView): string
   if (tone === 'bad' && report.target)
     return `${runs} ${nameOf(report.target)} was ${spaced(report.phase)}${code}.`
   if (tone === 'busy' && report.target)
-    return `${runs} ${capital(spaced(report.phase))} ${nameOf(report.target)}.`
+    return `${runs} ${capital(spaced(report.phase))} ${nameOf(report.target)}${heldUp(report)}.`
   return differs && goal ? `${runs} The hub wants ${nameOf(goal)}${code}.` : runs
+}
+
+/** While a deployment runs, its detail says what it waits for: a window, a lock, a battery, the next attempt. */
+function heldUp({ detail }: SlotReport): string {
+  return detail ? `, held up: ${detail}` : ''
 }
 
 function driftSentence(verdicts: readonly DriftVerdict[]): string | undefined {

@@ -24,7 +24,7 @@ export function SlotCard({
           ['Since', <Ago key="since" at={active?.since} />],
           ['Variant', active?.variant],
           ['Runs on', active?.executionProvider],
-          ['Chosen by', active?.choice ? <Why key="why" choice={active.choice} /> : undefined],
+          ['Why this one', active?.choice ? <Why key="why" choice={active.choice} /> : undefined],
           ['Loaded file', <Digest key="loaded" of={active?.loadedDigest} what="digest of the loaded file" />],
           ['Proof', <Digest key="proof" of={active?.proof} what="proof" />],
           [
@@ -36,9 +36,10 @@ export function SlotCard({
           ...(report?.code && report.code !== 'ok'
             ? ([['Reason', <Reason key="reason" report={report} />]] as const)
             : []),
+          ...(report?.detail && !report.code ? ([['Held up', report.detail]] as const) : []),
         ]}
       />
-      {active?.choice?.trials && active.choice.trials.length > 1 && <Trials of={active.choice.trials} />}
+      {active?.choice?.trials && active.choice.trials.length > 0 && <Trials of={active.choice.trials} />}
       {device.report?.quarantine && device.report.quarantine.length > 0 && (
         <p className="muted">
           {device.report.quarantine.length} release{device.report.quarantine.length === 1 ? '' : 's'} in
@@ -50,10 +51,10 @@ export function SlotCard({
 }
 
 /** The device's own words, with its figures in them. */
-function Why({ choice: { by, why, at } }: { choice: Choice }) {
+function Why({ choice: { why, at } }: { choice: Choice }) {
   return (
     <>
-      {by === 'cpu' ? 'CPU time' : by} <span className="detail block">{why}</span>
+      {why}
       <span className="detail block">
         measured <Ago at={at} />
       </span>

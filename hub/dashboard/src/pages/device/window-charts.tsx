@@ -65,6 +65,8 @@ function Charts({ windows }: { windows: readonly TelemetryWindow[] }) {
                 model && version ? <ReleaseLink of={{ model, version }} /> : '–',
             },
             { head: 'Inferences', number: true, cell: ({ inferences }) => count(inferences) },
+            { head: 'Requests', number: true, wide: true, cell: ({ requests }) => count(requests) },
+            { head: 'Dropped', number: true, wide: true, cell: ({ dropped }) => count(dropped) },
             { head: 'Errors', number: true, cell: ({ errors }) => count(errors) },
             { head: 'Anomalies', number: true, cell: ({ anomalies }) => count(anomalies) },
             { head: 'p95', number: true, cell: p95Text },

@@ -2,6 +2,7 @@ import { useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { api } from '../../api.ts'
 import { Field, Form } from '../../parts/form.tsx'
+import { useNewPassword } from '../../parts/new-password.tsx'
 import { Section } from '../../parts/page.tsx'
 
 const passwordLengthMin = 12
@@ -10,8 +11,7 @@ const passwordLengthMin = 12
 export function AccountForm() {
   const client = useQueryClient()
   const [name, setName] = useState('')
-  const [password, setPassword] = useState('')
-  const [repeated, setRepeated] = useState('')
+  const { password, ready, fields } = useNewPassword(passwordLengthMin)
   return (
     <Section title="Make yourself an account">
       <p>
@@ -20,7 +20,7 @@ export function AccountForm() {
       </p>
       <Form
         action="Make it and go on as that person"
-        ready={name.trim() !== '' && password.length >= passwordLengthMin && password === repeated}
+        ready={name.trim() !== '' && ready}
         onSubmit={async () => {
           await api.makeAccount(name.trim(), password)
           await client.invalidateQueries()
@@ -33,22 +33,7 @@ export function AccountForm() {
           autoComplete="username"
           hint="What you type to log in; it never changes."
         />
-        <Field
-          label="Password"
-          type="password"
-          value={password}
-          onChange={setPassword}
-          autoComplete="new-password"
-          hint={`At least ${passwordLengthMin} characters; a few words do well.`}
-        />
-        <Field
-          label="The same again"
-          type="password"
-          value={repeated}
-          onChange={setRepeated}
-          autoComplete="new-password"
-          {...(repeated !== '' && repeated !== password && { hint: 'Not the same yet.' })}
-        />
+        {fields}
       </Form>
     </Section>
   )
