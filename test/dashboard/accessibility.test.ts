@@ -44,7 +44,7 @@ describe.skipIf(reason !== undefined)('axe finds nothing serious', () => {
   const looks = (['light', 'dark'] as const).flatMap((colorScheme) =>
     [1280, 390].map((width) => ({ colorScheme, width })),
   )
-  test.each(looks)('on any page, $colorScheme at $width pixels', { timeout: 60_000 }, async (look) => {
+  test.each(looks)('on any page, $colorScheme at $width pixels', { timeout: 300_000 }, async (look) => {
     const { page, close } = await open(browser, hub.url, look)
     const found: string[] = []
     for (const [path, text] of pages) {

@@ -34,6 +34,8 @@ export type Exit = { expected: boolean; detail: string; code: ResultCode }
 export type CageEvents = {
   window?(message: Extract<FromRunner, { type: 'window' }>): void
   sourceEnded?(): void
+  /** The reason why it has no readings, undefined when it has again. */
+  source?(because: string | undefined): void
   exit?(exit: Exit): void
 }
 
@@ -213,6 +215,10 @@ export class Cage {
     }
     if (message.type === 'source-ended') {
       this.events.sourceEnded?.()
+      return
+    }
+    if (message.type === 'source-unavailable' || message.type === 'source-available') {
+      this.events.source?.(message.type === 'source-available' ? undefined : message.detail)
       return
     }
     // Before anything it says counts: a model may load and answer between two looks at its memory.

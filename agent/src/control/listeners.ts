@@ -1,12 +1,14 @@
 import { chmodSync, readFileSync, rmSync } from 'node:fs'
 import net from 'node:net'
+import { constants } from 'node:os'
+import { getSystemErrorMessage, getSystemErrorName } from 'node:util'
 import { Fault } from '@godwit/protocol/fault'
 import type { ApiConfig } from '../runner/api/api-config.ts'
 import type { ApiOrder } from '../runner/messages.ts'
 import { because, type Log } from './log.ts'
 
 /** A bound address that nobody accepts from in this process. */
-type Handle = { close(): void }
+type Handle = { close(): void; getsockname?(out: { port?: number }): number }
 /**
  * Node's own way to bind without accepting, which its cluster module uses; there is no public one. A server made by the
  * public API would accept here as well, and control never touches what a model is asked.
@@ -17,6 +19,8 @@ const bind = (net as unknown as { _createServerHandle: Bind })._createServerHand
 const retryMs = 5_000
 
 type Kind = 'listen' | 'socket'
+/** Once when an address cannot be had, with the system's own word for why, and once when it can. */
+type TellOfApi = (api: Kind, trouble: { code: string; because: string } | undefined) => void
 export type Taker = { listen(order: ApiOrder, handle: unknown): void }
 
 /**
@@ -26,12 +30,15 @@ export type Taker = { listen(order: ApiOrder, handle: unknown): void }
 export class Listeners {
   readonly #config: ApiConfig | undefined
   readonly #log: Log
+  readonly #tell: TellOfApi
+  readonly #troubled = new Set<Kind>()
   readonly #held = new Map<Kind, Handle>()
   #retry: NodeJS.Timeout | undefined
 
-  constructor(config: ApiConfig | undefined, log: Log) {
+  constructor(config: ApiConfig | undefined, log: Log, tell: TellOfApi) {
     this.#config = config
     this.#log = log
+    this.#tell = tell
   }
 
   get isOn(): boolean {
@@ -66,8 +73,11 @@ export class Listeners {
       const handle = this.#held.get(kind) ?? open()
       this.#held.set(kind, handle)
       taker.listen({ isSocket: kind === 'socket', limits, ...(token !== undefined && { token }) }, handle)
+      if (this.#troubled.delete(kind)) this.#tell(kind, undefined)
       return true
     } catch (error) {
+      if (!this.#troubled.has(kind)) this.#tell(kind, troubleOf(error))
+      this.#troubled.add(kind)
       this.#log.error({ api: kind, because: because(error) }, 'the local inference API cannot listen')
       return false
     }
@@ -76,7 +86,17 @@ export class Listeners {
 
 function bound(host: string, port: number): Handle {
   const address = host === 'localhost' ? '127.0.0.1' : host
-  return checked(bind(address, port, address.includes(':') ? 6 : 4), `${host}:${port}`)
+  const handle = bind(address, port, address.includes(':') ? 6 : 4)
+  return checked(typeof handle === 'number' ? handle : (lateError(handle, port) ?? handle), `${host}:${port}`)
+}
+
+/** An address that is taken is told only when one listens, which would then be the runner, and its end. */
+function lateError(handle: Handle, port: number): number | undefined {
+  const found: { port?: number } = {}
+  const error = handle.getsockname?.(found) ?? 0
+  if (error === 0 && (port === 0 || found.port === port)) return undefined
+  handle.close()
+  return error || -constants.errno.EADDRINUSE
 }
 
 /** A path that is left of an agent that was killed is free; one that somebody listens on is not ours to take. */
@@ -103,7 +123,15 @@ function isForsaken(path: string): boolean {
 
 function checked(handle: Handle | number, where: string): Handle {
   if (typeof handle !== 'number') return handle
-  throw new Fault('listen-failed', `cannot listen on ${where} (error ${-handle}): is it in use?`)
+  throw new Fault('listen-failed', `cannot listen on ${where}`, {
+    cause: Object.assign(new Error(getSystemErrorMessage(handle)), { code: getSystemErrorName(handle) }),
+  })
+}
+
+/** `EADDRINUSE` where the system refused, `listen-failed` and the like where we did. */
+function troubleOf(error: unknown): { code: string; because: string } {
+  const { code, cause } = error as { code?: string; cause?: { code?: string } }
+  return { code: cause?.code ?? code ?? 'internal', because: because(error) }
 }
 
 function tokenIn(path: string): string {

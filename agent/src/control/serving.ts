@@ -39,6 +39,9 @@ export type ServingDeps = ProveDeps & {
   /** It would not load, several times in a row. */
   onUnusable: (failure: RunnerFailure) => void
   onSourceEnded: () => void
+  /** Why there are no readings; undefined: there are again. */
+  onSource: (because: string | undefined) => void
+  onApi: ConstructorParameters<typeof Listeners>[2]
 }
 
 type Held = { cage: Cage; releaseDigest: string; variant: string; executionProvider: string }
@@ -68,7 +71,7 @@ export class Serving {
   #again: AbortController | undefined
 
   constructor(deps: ServingDeps) {
-    this.#listeners = new Listeners(deps.api, deps.log)
+    this.#listeners = new Listeners(deps.api, deps.log, deps.onApi)
     this.#pipe = new SourcePipe(deps.source, deps.log)
     this.#deps = { ...deps, stdin: () => this.#pipe.fd }
     this.#restarts = new Restarts({ ...deps, again: () => void this.reconcile().catch(() => {}) })
@@ -151,6 +154,7 @@ export class Serving {
     next.cage.events = {
       window: (message) => this.#deps.onWindow(message, next.cage),
       sourceEnded: () => this.#deps.onSourceEnded(),
+      source: (because) => this.#deps.onSource(because),
       exit: (exit) => this.#exited(next, exit),
     }
     this.#current = next

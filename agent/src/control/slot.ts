@@ -121,6 +121,14 @@ export class Slot {
         if (!fellBack) void this.#fallback?.replace(code, message)
       },
       onSourceEnded: () => this.#tell('source_ended', 'info', {}),
+      onSource: (because) =>
+        because === undefined
+          ? this.#tell('source_available', 'info', {})
+          : this.#tell('source_unavailable', 'alarm', { because }),
+      onApi: (api, trouble) =>
+        trouble === undefined
+          ? this.#tell('api_available', 'info', { api })
+          : this.#tell('api_unavailable', 'alarm', { api, ...trouble }),
     })
     this.deployer = new Deployer({
       ...deps,

@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
-import { closeSync, constants, existsSync, fstatSync, openSync } from 'node:fs'
+import { closeSync } from 'node:fs'
+import { openFifo } from '../runner/sources/fifo.ts'
 import type { SourceConfig } from '../runner/sources/source.ts'
 import { because, type Log } from './log.ts'
 
@@ -17,7 +17,7 @@ export class SourcePipe {
     this.#log = log
   }
 
-  /** Undefined where the source is no pipe, or where it cannot be opened: then the runner says that it has none. */
+  /** Undefined where the source is no pipe, or where it cannot be opened: then the runner tries, and tells. */
   get fd(): number | undefined {
     const { kind } = this.#source
     if (kind === 'stdin') return 0
@@ -37,14 +37,4 @@ export class SourcePipe {
     if (this.#fd !== undefined) closeSync(this.#fd)
     this.#fd = undefined
   }
-}
-
-/** For reading and writing, so that it opens without a writer and never ends when the last one goes. */
-function openFifo(path: string): number {
-  // Node has no call for it; every Unix has the command.
-  if (!existsSync(path)) execFileSync('mkfifo', ['-m', '0660', path])
-  const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK)
-  if (fstatSync(fd).isFIFO()) return fd
-  closeSync(fd)
-  throw new Error(`${path} is no FIFO; a file is read with kind \`jsonl\``)
 }

@@ -16,6 +16,7 @@ import { repeatable } from './session/golden-run.ts'
 import { feedShape } from './session/signature.ts'
 import type { Inbox } from './sources/inbox.ts'
 import { openSource } from './sources/open.ts'
+import { openPatiently } from './sources/patient.ts'
 import { runFor } from './timing.ts'
 
 export type HostParts = {
@@ -112,7 +113,15 @@ export class Host {
     const onInbox = (inbox: Inbox) => {
       this.#inbox = inbox
     }
-    const source = await openSource({ config, pipeline, cursor: checkpoint?.source, slot, onInbox }, clock)
+    const cursor = checkpoint?.source
+    const open = () => openSource({ config, pipeline, cursor, slot, onInbox }, clock)
+    const source = await openPatiently(open, cursor, clock, (because) =>
+      send(
+        because === undefined
+          ? { type: 'source-available' }
+          : { type: 'source-unavailable', detail: because.slice(0, 1_000) },
+      ),
+    )
     const serves = { slot, model, version, releaseDigest }
     this.#serving = new Serving({
       session,

@@ -89,6 +89,9 @@ export type FromRunner =
   | { type: 'handed-over'; checkpoint: Checkpoint }
   /** The source ended (a finite file); the runner stays. */
   | { type: 'source-ended' }
+  /** It cannot be opened and is tried again; told once for each reason. */
+  | { type: 'source-unavailable'; detail: string }
+  | { type: 'source-available' }
   | { type: 'pong'; id: number; rssBytes: number; inferences: number }
   | { type: 'failed'; code: ResultCode; detail: string }
 

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -50,6 +52,22 @@ describe('a deployment', () => {
     await hub.ended(hub.direct(hub.publishRelease('1')))
     const skewMs = () => hub.reports.at(-1)?.clock.skewMs
     await hub.until(() => Math.round((skewMs() ?? 0) / 60_000) === 60)
+  })
+
+  test('an address that somebody else listens on is told with the code of the system, and the model serves', async () => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const { port } = other.address() as AddressInfo
+    const source = { kind: 'replay', path: '/dev/null' }
+    await started({ slots: { default: { source, api: { listen: `127.0.0.1:${port}` } } } })
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    await hub.until(() => hub.events.some(({ kind }) => kind === 'api_unavailable'))
+    other.close()
+    expect(hub.events.find(({ kind }) => kind === 'api_unavailable')).toMatchObject({
+      ...{ severity: 'alarm', slot: 'default' },
+      detail: { api: 'listen', code: 'EADDRINUSE', because: expect.stringContaining(`127.0.0.1:${port}`) },
+    })
+    expect(hub.slot?.active?.version).toBe('1')
   })
 
   test('a swap loses no reading and repeats none', async () => {

@@ -105,6 +105,8 @@ export class ServedSlot {
       onCrash: (exit) => heard(() => this.crashes.push(exit)),
       onUnusable: (failure) => heard(() => this.unusable.push(failure)),
       onSourceEnded: () => {},
+      onSource: () => {},
+      onApi: () => {},
       ...change,
     })
     onTestFinished(() => this.serving.stop())

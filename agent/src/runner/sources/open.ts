@@ -44,5 +44,10 @@ async function openRaw(
     onInbox?.(inbox)
     return inbox
   }
-  return (await import('./pipe.ts')).openPipe(fields, cursor, clock)
+  return (await import('./pipe.ts')).openPipe(
+    fields,
+    cursor,
+    clock,
+    config.kind === 'fifo' ? config.path : undefined,
+  )
 }

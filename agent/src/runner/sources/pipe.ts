@@ -1,6 +1,8 @@
+import { fstatSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { Fault } from '@godwit/protocol/fault'
 import type { Clock } from '../clock.ts'
+import { openFifo } from './fifo.ts'
 import { plainMapping, readingOfText } from './reading-of.ts'
 import type { Mapping, Source } from './source.ts'
 
@@ -14,13 +16,22 @@ const lineBytesMax = 1 << 20
 /** Control puts the pipe there. It holds the other copy, so that the pipe outlives this process. */
 const pipeFd = 0
 
-/** JSON lines from a pipe that several processes may write to, one after the other or, by whole lines, at once. */
-export async function openPipe(fields: readonly string[], cursor: unknown, clock: Clock): Promise<Source> {
+/**
+ * JSON lines from a pipe that several processes may write to, one after the other or, by whole lines, at once.
+ *
+ * @param path of the FIFO, for when control could not open it: until the next runner what lies in it depends on this one
+ */
+export async function openPipe(
+  fields: readonly string[],
+  cursor: unknown,
+  clock: Clock,
+  path?: string,
+): Promise<Source> {
   let socket: Socket
   const chunks: { take: (bytes: Buffer) => boolean } = { take: () => true }
   try {
     socket = new Socket({
-      fd: pipeFd,
+      fd: path === undefined || fstatSync(pipeFd).isFIFO() ? pipeFd : openFifo(path),
       readable: true,
       writable: false,
       // Of the ways to read from a socket, the only one that stops at once when it is told to.
@@ -30,9 +41,15 @@ export async function openPipe(fields: readonly string[], cursor: unknown, clock
       },
     })
   } catch (cause) {
-    throw new Fault('source-unavailable', 'standard input is no pipe; a file is read with kind `jsonl`', {
-      cause,
-    })
+    throw new Fault(
+      'source-unavailable',
+      path === undefined
+        ? 'standard input is no pipe; a file is read with kind `jsonl`'
+        : `cannot open the FIFO ${path}: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    )
   }
   return new PipeSource(socket, chunks, plainMapping(fields), restOf(cursor), clock)
 }

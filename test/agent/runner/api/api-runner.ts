@@ -55,7 +55,7 @@ export async function startApi(
   const port = await freePort(20_000 + Math.floor(Math.random() * 10_000))
   const socket = join(temporaryFolder(), 'api.sock')
   const listen = { host: '127.0.0.1', port }
-  const listeners = new Listeners({ listen, socket, limits, ...config }, silentLog)
+  const listeners = new Listeners({ listen, socket, limits, ...config }, silentLog, () => {})
   opened.push(listeners)
   listeners.lendTo(lend(child))
   await untilConnects(port)
