@@ -232,14 +232,14 @@ function build(config: AgentConfig, deps: Linked, identity: Identity, unlock: ()
           const { phase, goal } = journal.read(slot).deployment
           if (goal) uplink.progress({ slot, phase, releaseDigest: goal.releaseDigest, bytesDone, bytesTotal })
         },
-        recordEnd: (slot, { code, detail, goal }) => {
+        recordEnd: (slot, { code, detail, goal, bad = goal?.releaseDigest }) => {
           if (code && code !== 'ok')
             record({
               kind: 'deployment_failed',
-              key: `deployment_failed/${slot}/${goal?.releaseDigest}/${time.nowMs()}`,
+              key: `deployment_failed/${slot}/${bad}/${time.nowMs()}`,
               severity: 'alarm',
               slot,
-              ...(goal && { releaseDigest: goal.releaseDigest }),
+              ...(bad && { releaseDigest: bad }),
               detail: { code, because: detail ?? '' },
             })
         },

@@ -347,6 +347,8 @@ describe('outages and restarts', () => {
     await hub.until(() => hub.events.filter(({ kind }) => kind === 'deployment_failed').length === 2)
     const blamed = hub.events.filter(({ releaseDigest }) => releaseDigest === third.releaseDigest)
     expect(blamed.map(({ detail }) => detail['code'])).toEqual(['selftest_accuracy'])
+    const fallen = hub.events.filter(({ releaseDigest }) => releaseDigest === second.releaseDigest)
+    expect(fallen.map(({ detail }) => detail['code'])).toContain('integrity')
   })
 
   test('without an ack nothing is forgotten', async () => {
