@@ -7,6 +7,7 @@ export const auditNoun: Noun = (program, run) => {
   const audit = program.command('audit').description('who did what')
   audit
     .command('list')
+    .description('what was done, by whom, newest first')
     .option('--limit <count>', 'the newest so many', '50')
     .action(
       run(async (shell, options: { limit: string }) => {

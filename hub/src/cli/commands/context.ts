@@ -49,25 +49,29 @@ export const contextNoun: Noun = (program, run) => {
       }),
     )
   const context = program.command('context').description('the hubs this machine knows')
-  context.command('list').action(
-    run(async (shell) => {
-      const all = shell.contexts.read()
-      const rows = Object.entries(all.contexts).map(([name, { url }]) => ({
-        name,
-        url,
-        current: name === all.current,
-      }))
-      shell.out.print(rows, () =>
-        table(
-          ['CONTEXT', 'HUB', ''],
-          rows.map((r) => [r.name, r.url, r.current ? 'current' : '']),
-          'no context; godwit login URL',
-        ),
-      )
-    }),
-  )
+  context
+    .command('list')
+    .description('the hubs this machine knows, and which one commands go to')
+    .action(
+      run(async (shell) => {
+        const all = shell.contexts.read()
+        const rows = Object.entries(all.contexts).map(([name, { url }]) => ({
+          name,
+          url,
+          current: name === all.current,
+        }))
+        shell.out.print(rows, () =>
+          table(
+            ['CONTEXT', 'HUB', ''],
+            rows.map((r) => [r.name, r.url, r.current ? 'current' : '']),
+            'no context; godwit login URL',
+          ),
+        )
+      }),
+    )
   context
     .command('use')
+    .description('choose the hub that commands go to')
     .argument('<name>')
     .action(
       run(async (shell, name: string) => {
@@ -77,6 +81,7 @@ export const contextNoun: Noun = (program, run) => {
     )
   context
     .command('rm')
+    .description('forget a hub and its token')
     .argument('<name>')
     .action(
       run(async (shell, name: string) => {

@@ -72,6 +72,7 @@ export const keyNoun: Noun = (program, run) => {
     )
   key
     .command('list')
+    .description('the keys on this machine')
     .option('--keys <directory>', 'where key files live', 'godwit-keys')
     .action(
       run(async (shell, options: { keys: string }) => {

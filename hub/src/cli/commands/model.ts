@@ -13,6 +13,7 @@ export const modelNoun: Noun = (program, run) => {
   const model = program.command('model').description('models of the registry')
   model
     .command('create')
+    .description('make a model, to publish versions of')
     .argument('<name>')
     .option('--description <text>', 'what it is for', '')
     .action(
@@ -23,20 +24,24 @@ export const modelNoun: Noun = (program, run) => {
         shell.out.print(made, () => `created ${made.name}`)
       }),
     )
-  model.command('list').action(
-    run(async (shell) => {
-      const all = await shell.hub().list<Model>('/api/v1/models')
-      shell.out.print(all, () =>
-        table(
-          ['MODEL', 'CREATED', 'DESCRIPTION'],
-          all.map((m) => [m.name, m.createdAt, m.description]),
-          'no models; godwit model create NAME',
-        ),
-      )
-    }),
-  )
+  model
+    .command('list')
+    .description('all models')
+    .action(
+      run(async (shell) => {
+        const all = await shell.hub().list<Model>('/api/v1/models')
+        shell.out.print(all, () =>
+          table(
+            ['MODEL', 'CREATED', 'DESCRIPTION'],
+            all.map((m) => [m.name, m.createdAt, m.description]),
+            'no models; godwit model create NAME',
+          ),
+        )
+      }),
+    )
   model
     .command('show')
+    .description('one model, its aliases and versions')
     .argument('<name>')
     .action(
       run(async (shell, name: string) => {
@@ -58,6 +63,7 @@ export const modelNoun: Noun = (program, run) => {
   const alias = model.command('alias').description('names that point at a version, with history')
   alias
     .command('set')
+    .description('let an alias name a version')
     .argument('<model>')
     .argument('<alias>')
     .argument('<version>')
@@ -70,6 +76,7 @@ export const modelNoun: Noun = (program, run) => {
     )
   alias
     .command('rm')
+    .description('take an alias away')
     .argument('<model>')
     .argument('<alias>')
     .action(

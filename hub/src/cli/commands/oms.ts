@@ -17,6 +17,7 @@ export const omsNoun: Noun = (program, run) => {
     )
   oms
     .command('sign')
+    .description('sign the files of a model in the OpenSSF format')
     .argument('<model>', 'a directory, or one file')
     .requiredOption('--key <file>', 'EC private key in PEM')
     .option('--out <file>', 'the signature; <model>.sig when not given')
@@ -39,6 +40,7 @@ export const omsNoun: Noun = (program, run) => {
     )
   oms
     .command('verify')
+    .description('check an OpenSSF model signature, offline')
     .argument('<model>', 'a directory, or one file')
     .requiredOption('--key <file...>', 'EC public keys in PEM that you trust')
     .requiredOption('--signature <file>')

@@ -12,6 +12,7 @@ export const rolloutNoun: Noun = (program, run) => {
   const rollout = program.command('rollout').description('moves a release through waves of devices')
   rollout
     .command('create')
+    .description('bring a version to devices, wave by wave')
     .argument('<model@version>')
     .option('--to <selector>', 'which devices; all without it', '')
     .option('--slot <slot>', 'which slot', 'default')
@@ -27,20 +28,24 @@ export const rolloutNoun: Noun = (program, run) => {
         shell.out.print(made, () => `${made.id}\n${made.sentence}\nNext: godwit rollout watch ${made.id}`)
       }),
     )
-  rollout.command('list').action(
-    run(async (shell) => {
-      const all = await shell.hub().list<Rollout>('/api/v1/rollouts')
-      shell.out.print(all, () =>
-        table(
-          ['ROLLOUT', 'RELEASE', 'PHASE', 'NOW'],
-          all.map((r) => [r.id, `${r.model}@${r.version}`, r.phase, r.sentence]),
-          'no rollouts',
-        ),
-      )
-    }),
-  )
+  rollout
+    .command('list')
+    .description('all rollouts')
+    .action(
+      run(async (shell) => {
+        const all = await shell.hub().list<Rollout>('/api/v1/rollouts')
+        shell.out.print(all, () =>
+          table(
+            ['ROLLOUT', 'RELEASE', 'PHASE', 'NOW'],
+            all.map((r) => [r.id, `${r.model}@${r.version}`, r.phase, r.sentence]),
+            'no rollouts',
+          ),
+        )
+      }),
+    )
   rollout
     .command('show')
+    .description('where a rollout stands, and why')
     .argument('<id>')
     .action(
       run(async (shell, id: string) => {

@@ -41,6 +41,7 @@ export const versionNoun: Noun = (program, run) => {
     )
   version
     .command('list')
+    .description('the versions of a model')
     .argument('<model>')
     .action(
       run(async (shell, model: string) => {
@@ -64,6 +65,7 @@ export const versionNoun: Noun = (program, run) => {
     )
   version
     .command('show')
+    .description('one version: what it promises, its files and digests')
     .argument('<model>')
     .argument('<version>')
     .action(
