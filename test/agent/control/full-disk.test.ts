@@ -1,32 +1,14 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { seamless } from '../../support/sequence-audit.ts'
+import { fillDisk, mayMount, mountTmpfs } from '../../support/tmpfs.ts'
 import { Device } from './support/device.ts'
 import { FakeHub } from './support/fake-hub.ts'
 
 /** Windows that the fake runner sends ahead of an answer; more than these have not just been sent before it stopped. */
 const runnerAhead = 4
-
-/** Mounted for the probe as for the tests: a container may not be allowed to. */
-function mountTmpfs(at: string, options = 'size=24m'): boolean {
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'none', at], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
-
-function mayMount(): boolean {
-  const at = mkdtempSync(join(tmpdir(), 'godwit-mount-'))
-  const may = mountTmpfs(at)
-  if (may) execFileSync('umount', [at])
-  rmSync(at, { recursive: true, force: true })
-  return may
-}
 
 describe.skipIf(!mayMount())(
   'a state directory on a full or read-only disk (skipped where mounting is not allowed)',
@@ -51,16 +33,7 @@ describe.skipIf(!mayMount())(
     const ballast = () => join(device.stateDir, 'ballast')
     const freeBytes = () => statfsSync(device.stateDir).bavail * statfsSync(device.stateDir).bsize
 
-    function fill(): void {
-      const file = openSync(ballast(), 'w')
-      try {
-        for (let block = Buffer.alloc(65_536); ; ) writeSync(file, block)
-      } catch (error) {
-        expect((error as NodeJS.ErrnoException).code).toBe('ENOSPC')
-      } finally {
-        closeSync(file)
-      }
-    }
+    const fill = () => fillDisk(ballast())
 
     const remount = (mode: 'ro' | 'rw') =>
       execFileSync('mount', ['-o', `remount,${mode},size=24m`, device.stateDir])

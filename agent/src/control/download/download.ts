@@ -1,17 +1,18 @@
 import { stat } from 'node:fs/promises'
-import { sha256Hex } from '@godwit/protocol/release/blocks'
+import { blockRange, sha256Hex } from '@godwit/protocol/release/blocks'
 import type { BundleFile } from '@godwit/protocol/release/release'
 import type { ResultCode } from '@godwit/protocol/result-code'
 import type { DurationMs } from '@godwit/protocol/units'
 import type { Clock } from '../clock.ts'
+import { diskFreeBytes } from '../files.ts'
 import type { Paths } from '../paths.ts'
 import type { Database } from '../state/database.ts'
 import type { BlockSource, Delivery, ReleaseName, SourceEnd } from './block-source.ts'
 import type { Budget, Overrun } from './budget.ts'
 import type { Pacer } from './pacer.ts'
-import { blocksHeld, PartFile } from './part-file.ts'
+import { blocksHeld, PartFile, type Unkept } from './part-file.ts'
 import { pause } from './pause.ts'
-import { missingBlocks, type Wanted } from './plan.ts'
+import { bytesOf, missingBlocks, type Wanted } from './plan.ts'
 import { RateFloor } from './rate-floor.ts'
 import { isUnreachable, SourceMoods } from './source-moods.ts'
 
@@ -61,7 +62,6 @@ type Job = {
   release: ReleaseName
   file: BundleFile
   part: PartFile
-  have: Set<number>
   signal: AbortSignal
   onBytes: (count: number) => void
 }
@@ -78,6 +78,12 @@ export class Downloader {
   readonly #wake = new Set<() => void>()
   /** Calls in a row in which nobody was there. */
   #idle = 0
+  /** Of the last blob: what is paid for, and no disk has taken yet. A few MiB at most. */
+  #unkept: { blob: string; blocks: Unkept } | undefined
+  /** Blobs whose part file holds nothing that we do not know of. */
+  readonly #known = new Set<string>()
+  /** The block for which the disk and the database have last said that they take what comes. */
+  #claimed: string | undefined
 
   constructor(deps: DownloadDeps) {
     this.#deps = deps
@@ -87,10 +93,7 @@ export class Downloader {
   /** Bytes of this file still to come; nothing is opened or written. */
   async missingBytes(file: BundleFile): Promise<number> {
     if (await this.#isThere(file)) return 0
-    return missingBlocks(file, blocksHeld(this.#deps.database, file.sha256)).reduce(
-      (sum, b) => sum + b.length,
-      0,
-    )
+    return bytesOf(missingBlocks(file, blocksHeld(this.#deps.database, file.sha256)))
   }
 
   /**
@@ -112,6 +115,8 @@ export class Downloader {
   /** No release is on its way any more. */
   forgetPlans(): void {
     this.#spread.clear()
+    this.#unkept = undefined
+    this.#known.clear()
     // A gateway's neighbours may still be served.
     this.#deps.budget.forget((account) => !account.startsWith(neighbourPrefix))
   }
@@ -128,12 +133,10 @@ export class Downloader {
     onBytes: (count: number) => void,
   ): Promise<DownloadEnd> {
     if (await this.#isThere(file)) return { end: 'complete' }
-    const part = await PartFile.open(this.#deps.paths, file, this.#deps.database)
-    const have = blocksHeld(this.#deps.database, file.sha256)
+    const part = await this.#open(file)
     try {
-      const [first] = missingBlocks(file, have)
-      if (first) await part.claim(first.index)
-      return await this.#fetchInto({ release, file, part, have, signal, onBytes })
+      await this.#keepEarlier(part, file, onBytes)
+      return await this.#fetchInto({ release, file, part, signal, onBytes })
     } finally {
       // What was verified is kept, whatever ended the download.
       try {
@@ -141,12 +144,42 @@ export class Downloader {
         this.#deps.budget.store()
       } finally {
         await part.close()
+        if (part.unkept.size > 0) this.#hold({ blob: file.sha256, blocks: part.unkept })
       }
     }
   }
 
+  async #open(file: BundleFile): Promise<PartFile> {
+    const { paths, database } = this.#deps
+    const { sha256 } = file
+    const unkept = this.#unkept?.blob === sha256 ? this.#unkept.blocks : undefined
+    const part = await PartFile.open(paths, file, database, { unkept, isKnown: this.#known.has(sha256) })
+    if (unkept) this.#unkept = undefined
+    this.#known.add(sha256)
+    this.#claimed = undefined
+    return part
+  }
+
+  #hold(unkept: { blob: string; blocks: Unkept }): void {
+    // One blob's: the other's may still be found in its part file.
+    if (this.#unkept) this.#known.delete(this.#unkept.blob)
+    this.#unkept = unkept
+  }
+
+  /** Blocks that were paid for before go first: a disk that takes them is there to be paid for more. */
+  async #keepEarlier(part: PartFile, file: BundleFile, onBytes: (count: number) => void): Promise<void> {
+    const earlier = [...part.unkept]
+    if (earlier.length === 0) return
+    await part.flush()
+    for (const [index, { length }] of earlier) {
+      onBytes(length)
+      this.#deps.onBlock?.(file, { index, sha256: file.blocks[index]!, ...blockRange(file, index) })
+    }
+  }
+
   async #fetchInto(job: Job): Promise<DownloadEnd> {
-    const { release, file, have, signal } = job
+    const { release, file, part, signal } = job
+    const { have } = part
     const asked = new Asked()
     for (;;) {
       signal.throwIfAborted()
@@ -158,6 +191,10 @@ export class Downloader {
         if (restMs > waitMsMax) return this.#nobody(asked, signal)
         await this.#sleep(restMs, signal)
         continue
+      }
+      if (source.cost !== 'none') {
+        const full = await this.#claim(job)
+        if (full) return full
       }
       const before = have.size
       const { end, overrun } = await this.#ask(source, job)
@@ -175,6 +212,28 @@ export class Downloader {
         return { end: 'failed', code: end.code, detail }
       }
     }
+  }
+
+  /**
+   * Before anybody pays: the disk has room for all that is missing and takes the first block of it, and the database
+   * takes an entry. Asked again only when something has come since.
+   */
+  async #claim({ file, part }: Job): Promise<DownloadEnd | undefined> {
+    const missing = missingBlocks(file, part.have)
+    const first = missing[0]!
+    const claimed = `${file.sha256}/${first.index}`
+    if (this.#claimed === claimed) return undefined
+    const free = diskFreeBytes(this.#deps.paths.root)
+    // The first may have its place already.
+    const needed = bytesOf(missing) - first.length
+    if (free < needed) {
+      const detail = `${free} bytes free, ${needed} to come`
+      return { end: 'waiting', code: 'no_space', detail, counts: true }
+    }
+    await part.claim(first.index)
+    this.#deps.budget.store()
+    this.#claimed = claimed
+    return undefined
   }
 
   /** What a failure says of its source; an answer when it says something of the file. */
@@ -221,7 +280,7 @@ export class Downloader {
 
   /** One source, under watch: no faster than allowed, no slower than bearable, no more than planned. */
   async #ask(source: BlockSource, job: Job): Promise<{ end: SourceEnd; overrun?: Overrun }> {
-    const { release, file, have, signal } = job
+    const { release, file, part, signal } = job
     const { budget, clock, pacer, bytesPerSecondMin, rateWindowMs = rateWindowMsDefault } = this.#deps
     const key = this.#account(release, file)
     const isPaid = source.cost === 'link'
@@ -230,13 +289,14 @@ export class Downloader {
     if (isPaid && !source.isShared) await this.#spreadOut(key, signal)
     const guard = new AbortController()
     let overrun: Overrun | undefined
+    let ownFault: { because: unknown } | undefined
     const floor = new RateFloor(bytesPerSecondMin, rateWindowMs, clock.monotonicMs())
     const watch = setInterval(() => {
       if (floor.isTooSlow(clock.monotonicMs())) guard.abort(new TooSlow())
     }, rateWindowMs / 6)
     const delivery: Delivery = {
       file,
-      wanted: missingBlocks(file, have),
+      wanted: missingBlocks(file, part.have),
       release,
       signal: AbortSignal.any([signal, guard.signal]),
       room: () => (isPaid ? budget.room(key) : Number.POSITIVE_INFINITY),
@@ -248,17 +308,24 @@ export class Downloader {
         if (overrun && !guard.signal.aborted) guard.abort(new Error(overrun.detail))
       },
       take: async (block, bytes) => {
-        const isRight = await this.#keep(source, job, block, bytes)
+        const isRight = await this.#keep(source, job, block, bytes).catch((because: unknown) => {
+          // Our own disk, and no fault of the source: it is not asked for more.
+          ownFault ??= { because }
+          guard.abort(because)
+          throw because
+        })
         if (isRight && source.cost !== 'none') floor.paused(await pacer.pace(bytes.length, isPaid, signal))
         return isRight
       },
     }
     try {
       const end = await source.fetch(delivery)
+      if (ownFault) throw ownFault.because
       // The last byte may have been one too many, and everything is here all the same.
       return overrun && end.end !== 'complete' ? { end, overrun } : { end }
     } catch (error) {
       signal.throwIfAborted()
+      if (ownFault) throw ownFault.because
       if (overrun) return { end: budgetEnd(overrun), overrun }
       if (!(guard.signal.reason instanceof TooSlow)) throw error
       const detail = `${source.name}: fewer than ${bytesPerSecondMin} bytes a second over ${rateWindowMs} ms`
@@ -269,14 +336,13 @@ export class Downloader {
   }
 
   async #keep(source: BlockSource, job: Job, block: Wanted, bytes: Uint8Array): Promise<boolean> {
-    const { file, have, part, release } = job
+    const { file, part, release } = job
     if (sha256Hex(bytes) !== block.sha256) {
       if (!source.isStranger) this.#wrong.set(file.sha256, (this.#wrong.get(file.sha256) ?? 0) + 1)
       return false
     }
-    if (have.has(block.index)) return true
+    if (part.have.has(block.index)) return true
     await part.write(block.index, bytes)
-    have.add(block.index)
     this.#deps.budget.progressed(this.#account(release, file))
     job.onBytes(bytes.length)
     this.#deps.onBlock?.(file, block)

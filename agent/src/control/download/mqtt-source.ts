@@ -162,11 +162,13 @@ async function fetchStretch(
     if (signal.aborted) throw signal.reason
     return { end: 'retryable', code: 'link_lost', detail: `mqtt: ${(cause as Error).message}` }
   } finally {
-    unlisten()
-    await keepTheRest(arrived, holes, take)
     unlistenRefusal()
     signal.removeEventListener('abort', onAbort)
+    await keepTheRest(arrived.splice(0), holes, take)
+    // What was on its way before the broker has answered comes all the same: it is counted, and kept.
     await link.unsubscribe([...topics]).catch(() => {})
+    unlisten()
+    await keepTheRest(arrived, holes, take)
   }
 }
 

@@ -1,15 +1,19 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
-import { open, rename, stat } from 'node:fs/promises'
+import { type FileHandle, open, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { blockRange } from '@godwit/protocol/release/blocks'
+import { blockRange, sha256Hex } from '@godwit/protocol/release/blocks'
 import type { BundleFile } from '@godwit/protocol/release/release'
 import { syncDirectory } from '../files.ts'
 import type { Paths } from '../paths.ts'
 import type { Database } from '../state/database.ts'
+import { missingBlocks } from './plan.ts'
 
-/** Bytes written before they are forced to the disk and their rows marked; what a power cut may cost. */
-const syncBytes = 1_048_576
+/** Bytes that came, or time that passed since the first of them, before they are forced to the disk and journalled. */
+const batchBytes = 1_048_576
+const batchMs = 2_000
+/** Behind the last block that was found there: farther ahead nobody writes (128 blocks of MQTT's). */
+const recoverBytesMax = 8 * 1_048_576
 
 /** Which blocks of a blob are on the disk for certain. */
 export function blocksHeld(database: Database, blob: string): Set<number> {
@@ -21,38 +25,66 @@ export function forgetBlocks(database: Database, blob: string): void {
   database.run('DELETE FROM block WHERE blob = ?', blob)
 }
 
-/** A blob on its way: preallocated, written block by block, journalled after `fdatasync`. */
+/** Verified blocks by position, which are not on the disk for certain. */
+export type Unkept = ReadonlyMap<number, Uint8Array>
+
+/**
+ * A blob on its way: written block by block, so that a killed process leaves them all; forced to the disk and then
+ * journalled in batches, while the next blocks come. What the disk does not take stays in memory and is written again.
+ */
 export class PartFile {
+  /** On the disk, or in memory until it is. */
+  readonly have: Set<number>
   readonly #file: BundleFile
   readonly #database: Database
-  readonly #handle: Awaited<ReturnType<typeof open>>
-  #unsynced: number[] = []
-  #unsyncedBytes = 0
+  readonly #handle: FileHandle
+  readonly #pending = new Map<number, Uint8Array>()
+  readonly #unwritten = new Set<number>()
+  #syncing: Promise<void> = Promise.resolve()
+  #batch = { bytes: 0, sinceMs: 0 }
 
-  private constructor(file: BundleFile, database: Database, handle: Awaited<ReturnType<typeof open>>) {
+  private constructor(file: BundleFile, database: Database, handle: FileHandle) {
     this.#file = file
     this.#database = database
     this.#handle = handle
+    this.have = blocksHeld(database, file.sha256)
   }
 
-  /** Continues where the journal says; a part file that is gone or of the wrong size makes the journal void. */
-  static async open(paths: Paths, file: BundleFile, database: Database): Promise<PartFile> {
+  /**
+   * Continues where the journal says; a part file that is gone or of the wrong size makes the journal void.
+   *
+   * @param unkept of this blob, from the life before in this process
+   * @param isKnown false: an earlier process may have written more than it journalled
+   */
+  static async open(
+    paths: Paths,
+    file: BundleFile,
+    database: Database,
+    { unkept, isKnown }: { unkept: Unkept | undefined; isKnown: boolean },
+  ): Promise<PartFile> {
     const path = paths.part(file.sha256)
     mkdirSync(dirname(path), { recursive: true })
     const size = await stat(path).then(
       (found) => found.size,
       () => -1,
     )
-    if (size === file.sizeBytes) return new PartFile(file, database, await open(path, 'r+'))
-    forgetBlocks(database, file.sha256)
-    const handle = await open(path, 'w+', 0o644)
+    const isThere = size === file.sizeBytes
+    if (!isThere) forgetBlocks(database, file.sha256)
+    const handle = await open(path, isThere ? 'r+' : 'w+', 0o644)
     try {
-      await handle.truncate(file.sizeBytes)
+      if (!isThere) await handle.truncate(file.sizeBytes)
+      const part = new PartFile(file, database, handle)
+      for (const [index, bytes] of unkept ?? []) part.#hold(index, bytes)
+      if (isThere && !isKnown) await part.#recover()
+      return part
     } catch (error) {
       await handle.close()
       throw error
     }
-    return new PartFile(file, database, handle)
+  }
+
+  get unkept(): Unkept {
+    return this.#pending
   }
 
   /** Takes the place of a block before anybody pays for its bytes: a disk that is full says so here, each time for free. */
@@ -61,35 +93,79 @@ export class PartFile {
     await this.#handle.write(Buffer.alloc(length), 0, length, offset)
   }
 
-  /** The caller has checked the block's digest. */
+  /** The caller has checked the block's digest. It is held, even when this throws. */
   async write(index: number, bytes: Uint8Array): Promise<void> {
-    await this.#handle.write(bytes, 0, bytes.length, index * this.#file.blockBytes)
-    this.#unsynced.push(index)
-    this.#unsyncedBytes += bytes.length
-    if (this.#unsyncedBytes >= syncBytes) await this.flush()
+    this.#hold(index, bytes)
+    await this.#put(index)
+    const nowMs = performance.now()
+    if (this.#batch.bytes === 0) this.#batch.sinceMs = nowMs
+    this.#batch.bytes += bytes.length
+    if (this.#batch.bytes < batchBytes && nowMs - this.#batch.sinceMs < batchMs) return
+    // The one before: never more than two batches in memory. What went wrong with it is told here, or tried again by `flush`.
+    await this.#syncing
+    this.#syncing = this.#sync()
+    this.#syncing.catch(() => {})
   }
 
-  /** Disk first, journal second: a row must never promise bytes that a power cut can take back. */
   async flush(): Promise<void> {
-    if (this.#unsynced.length === 0) return
-    const blocks = this.#unsynced
-    this.#unsynced = []
-    this.#unsyncedBytes = 0
-    // When this fails they are fetched again: the next sync would say that all is well, and be wrong (Linux forgets).
-    await this.#handle.datasync()
-    try {
-      this.#database.transaction(() => {
-        for (const index of blocks)
-          this.#database.run('INSERT OR IGNORE INTO block VALUES (?, ?)', this.#file.sha256, index)
-      })
-    } catch (error) {
-      this.#unsynced.unshift(...blocks)
-      throw error
-    }
+    await this.#syncing.catch(() => {})
+    await this.#sync()
   }
 
   async close(): Promise<void> {
+    await this.#syncing.catch(() => {})
     await this.#handle.close()
+  }
+
+  #hold(index: number, bytes: Uint8Array): void {
+    this.have.add(index)
+    this.#pending.set(index, bytes)
+    this.#unwritten.add(index)
+  }
+
+  async #put(index: number): Promise<void> {
+    const bytes = this.#pending.get(index)!
+    await this.#handle.write(bytes, 0, bytes.length, index * this.#file.blockBytes)
+    this.#unwritten.delete(index)
+  }
+
+  /** Disk first, journal second: a row must never promise bytes that a power cut can take back. */
+  async #sync(): Promise<void> {
+    this.#batch.bytes = 0
+    if (this.#pending.size === 0) return
+    for (const index of [...this.#unwritten]) await this.#put(index)
+    const blocks = [...this.#pending.keys()]
+    try {
+      await this.#handle.datasync()
+    } catch (error) {
+      // The next sync of the same pages would say that all is well, and be wrong (Linux forgets): they are written again.
+      for (const index of blocks) this.#unwritten.add(index)
+      throw error
+    }
+    this.#database.transaction(() => {
+      for (const index of blocks)
+        this.#database.run('INSERT OR IGNORE INTO block VALUES (?, ?)', this.#file.sha256, index)
+    })
+    for (const index of blocks) this.#pending.delete(index)
+  }
+
+  /**
+   * What a killed process had written and not journalled is paid for. It may be in the kernel's memory alone, and marked
+   * there as if it were not, so it is written and forced to the disk like any other.
+   */
+  async #recover(): Promise<void> {
+    let without = 0
+    for (const { index, offset, length, sha256 } of missingBlocks(this.#file, this.have)) {
+      if (without >= recoverBytesMax) return
+      const bytes = Buffer.alloc(length)
+      await this.#handle.read(bytes, 0, length, offset)
+      if (sha256Hex(bytes) === sha256) {
+        this.#hold(index, bytes)
+        without = 0
+        // Many, when the journal is lost and the file is not.
+        if (this.#pending.size * length >= batchBytes) await this.#sync()
+      } else without += length
+    }
   }
 }
 
