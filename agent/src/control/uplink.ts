@@ -44,6 +44,8 @@ export type UplinkDeps = {
 const progressMsMin = 5_000
 /** The hub's word is not signed: whoever forges it delays a download by an hour. */
 const downloadSpreadMsMax = 3_600_000
+/** Nor is this word: it holds a birth up for so long at most. */
+const birthSpreadMsMax = 600_000
 /** Changes close together make one report. */
 const reportDelayMs = 50
 /** Less is the network's. */
@@ -65,6 +67,7 @@ export class Uplink {
   #downloadSpreadMs = 0
   #isHubThere = false
   #reportTimer: NodeJS.Timeout | undefined
+  #birthTimer: NodeJS.Timeout | undefined
   #lastProgressMs = Number.NEGATIVE_INFINITY
 
   constructor(deps: UplinkDeps) {
@@ -119,6 +122,7 @@ export class Uplink {
   /** Says where the device goes, then goes. */
   async stop(status: 'offline' | 'sleeping'): Promise<void> {
     clearTimeout(this.#reportTimer)
+    clearTimeout(this.#birthTimer)
     if (this.#link.isUp) await this.#publish(this.#state(status)).catch(() => {})
     await this.#link.stop()
   }
@@ -229,6 +233,7 @@ export class Uplink {
 
   #disconnected(): void {
     this.#isHubThere = false
+    clearTimeout(this.#birthTimer)
     clearTimeout(this.#reportTimer)
     this.#reportTimer = undefined
   }
@@ -293,11 +298,21 @@ export class Uplink {
     if (isNewLife || (status === 'online' && wasThere)) this.#deps.time.heardHubTime(fromRfc3339(time))
     if (status !== 'online') return
     this.#hubEpoch = epoch
-    if (isNewLife) {
+    if (isNewLife) this.#introduceWithin(retryAfterMs ?? 0)
+    this.pump()
+  }
+
+  /** The whole fleet hears of a new life at one moment; its links stay, so no backoff spreads what it says then. */
+  #introduceWithin(spreadMs: DurationMs): void {
+    clearTimeout(this.#birthTimer)
+    const introduce = () => {
       this.#deps.sender.forgetFlights()
       this.#introduce()
+      this.pump()
     }
-    this.pump()
+    const delayMs = Math.floor(this.#deps.random() * Math.min(spreadMs, birthSpreadMsMax))
+    if (delayMs === 0) introduce()
+    else this.#birthTimer = setTimeout(introduce, delayMs)
   }
 
   #quarantined(key: string): void {

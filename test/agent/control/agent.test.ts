@@ -288,6 +288,17 @@ describe('trust', () => {
 })
 
 describe('outages and restarts', () => {
+  test('a hub that begins anew behind a broker that stayed hears of its devices spread out, not in step', async () => {
+    await started()
+    await hub.until(() => hub.births.length === 1 && hub.reports.length > 0)
+    // Hours, cut to ten minutes: this device's turn does not come while the test lasts.
+    hub.beginAnew('second', 86_400_000)
+    hub.beginAnew('third', 0)
+    await hub.until(() => hub.births.length > 1)
+    await hub.ended(hub.direct(hub.publishRelease('1')))
+    expect(hub.births).toHaveLength(2)
+  })
+
   test('what was measured without a link arrives afterwards, once', async () => {
     await started()
     await hub.ended(hub.direct(hub.publishRelease('1')))

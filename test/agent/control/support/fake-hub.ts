@@ -105,11 +105,17 @@ export class FakeHub {
     this.#publishDirective()
   }
 
-  #publishStatus(status: string): void {
+  /** As if the hub had begun a new life behind a broker that stayed. */
+  beginAnew(epoch: string, retryAfterMs: number): void {
+    this.#publishStatus('online', { epoch, retryAfterMs })
+  }
+
+  #publishStatus(status: string, change: { epoch?: string; retryAfterMs?: number } = {}): void {
     const body = {
       status,
       epoch: `epoch-${this.#mqttPort}-${this.#counter}`,
       time: new Date(now).toISOString(),
+      ...change,
     }
     this.#send(topics.hub(fleet), Buffer.from(JSON.stringify(body)), true)
   }
