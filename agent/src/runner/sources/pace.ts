@@ -1,5 +1,5 @@
 import type { DurationMs } from '@godwit/protocol/units'
-import { type Clock, sleep } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 
 /** A source that was held up makes good at most this much of the time at once, and lets the rest go by. */
 const catchUpMsMax = 1_000
@@ -12,6 +12,8 @@ export class Pace {
   readonly #clock: Clock
   readonly #intervalMs: DurationMs
   #dueMs: number | undefined
+  #signal: AbortSignal | undefined
+  #interrupt: (() => void) | undefined
 
   constructor(clock: Clock, intervalMs: DurationMs) {
     this.#clock = clock
@@ -22,7 +24,27 @@ export class Pace {
   async next(signal: AbortSignal): Promise<void> {
     const nowMs = this.#clock.monotonicMs()
     const dueMs = Math.max(this.#dueMs ?? nowMs, nowMs - catchUpMsMax)
-    if (dueMs > nowMs) await sleep(this.#clock, dueMs - nowMs, signal)
+    if (dueMs > nowMs) await this.#wait(dueMs - nowMs, signal)
     this.#dueMs = dueMs + this.#intervalMs
+  }
+
+  /** One listener for all waits under one signal: adding and removing one per reading cost 10 to 35 µs of CPU at ten a second. */
+  #wait(ms: DurationMs, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.reject(signal.reason)
+    if (signal !== this.#signal) {
+      this.#signal = signal
+      signal.addEventListener('abort', () => signal === this.#signal && this.#interrupt?.(), { once: true })
+    }
+    return new Promise((resolve, reject) => {
+      const cancel = this.#clock.after(ms, () => {
+        this.#interrupt = undefined
+        resolve()
+      })
+      this.#interrupt = () => {
+        this.#interrupt = undefined
+        cancel()
+        reject(signal.reason)
+      }
+    })
   }
 }

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs'
 import { openNative } from '@godwit/agent/runner/session/native'
 import type { Session } from '@godwit/agent/runner/session/session'
 import { openWasm, wasmRuntime } from '@godwit/agent/runner/session/wasm'
@@ -63,6 +64,25 @@ test('what is no model is refused by both engines, and both go on', async () => 
     })
     expect((await opened(engine, `${directory}/model.onnx`)).outputs[0]?.name).toBe('score')
   }
+})
+
+test('weights in a file beside the model: native reads them, wasm refuses with a code and says which file', async () => {
+  const model = onnx.ModelProto.decode(meanModel())
+  const [gain] = model.graph!.initializer!
+  Object.assign(gain!, { rawData: new Uint8Array(), floatData: [], dataLocation: 1 })
+  gain!.externalData = Object.entries({ location: 'gain.bin', length: '4' }).map(([key, value]) => ({
+    key,
+    value,
+  }))
+  const { directory } = stage({ model: Uint8Array.from(onnx.ModelProto.encode(model).finish()) })
+  writeFileSync(`${directory}/gain.bin`, new Uint8Array(Float32Array.of(1).buffer))
+  const path = `${directory}/model.onnx`
+  expect(await openNative(path, ['cpu'], 1)).toMatchObject({ ok: true })
+  expect(await openWasm(path, ['cpu'], 1)).toMatchObject({
+    ok: false,
+    code: 'selftest_load',
+    detail: expect.stringMatching(/gain\.bin/),
+  })
 })
 
 /** Two of the sklearn model's published labels are its own errors. */

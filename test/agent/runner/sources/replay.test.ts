@@ -50,6 +50,22 @@ describe('replay', () => {
     expect(times).toEqual([0, 100, 200, 300, 400, 500])
   })
 
+  test('a wait that is interrupted ends at once, loses no reading, and leaves the next wait to its own signal', async () => {
+    const clock = new ManualClock()
+    const source = replay(recording, { intervalMs: 100, loop: true }, { pass: 0, index: 0 }, clock)
+    const [first, second] = [new AbortController(), new AbortController()]
+    await source.next(first.signal)
+    const interrupted = source.next(first.signal)
+    first.abort(new Error('window ends'))
+    await expect(interrupted).rejects.toThrow('window ends')
+    expect(clock.waiting).toBe(0)
+    const next = source.next(second.signal)
+    await Promise.resolve()
+    first.abort()
+    clock.advance(100)
+    expect((await next)?.reading.values).toEqual({ t: 20 })
+  })
+
   test('makes good a second of a long stop, and lets the rest go by', async () => {
     const clock = new ManualClock()
     const source = replay(recording, { intervalMs: 100, loop: true }, { pass: 0, index: 0 }, clock)
