@@ -12,17 +12,21 @@ export type LinkClassRules = {
 
 /**
  * What the link costs at this moment. A file that a modem script or a person writes comes first, because they know; then
- * the interface that the default route leaves by; then what the configuration says. Read anew each time: a device that
+ * the interfaces that the default routes leave by, of IPv4 and of IPv6; then what the configuration says. Read anew each time: a device that
  * moves from Wi-Fi to a SIM card does not restart.
  *
- * Which interface a single connection takes is the kernel's to decide, so this is the class of the default route.
+ * Which interface a single connection takes is the kernel's to decide, so this is the class of the default routes.
  */
 export function linkClassNow(rules: LinkClassRules, sysfs: Sysfs): LinkClass {
   const said = rules.classFile === undefined ? undefined : wordIn(rules.classFile)
   if (said) return said
-  const name = defaultInterface(sysfs.readFile('/proc/net/route'))
-  if (name !== undefined && rules.meteredInterfaces.some((pattern) => fits(name, pattern))) return 'metered'
-  return rules.class
+  // Metrics of the two families do not compare, and either may carry the connection: one that costs is enough.
+  const names = [
+    defaultInterface(sysfs.readFile('/proc/net/route')),
+    defaultInterface6(sysfs.readFile('/proc/net/ipv6_route')),
+  ]
+  const isMetered = names.some((name) => name && rules.meteredInterfaces.some((one) => fits(name, one)))
+  return isMetered ? 'metered' : rules.class
 }
 
 function wordIn(path: string): LinkClass | undefined {
@@ -46,6 +50,22 @@ export function defaultInterface(table: string | undefined): string | undefined 
     })
     .sort((a, b) => Number(a[6]) - Number(b[6]))
   return routes[0]?.[0]
+}
+
+/**
+ * The same of IPv6, whose table has no head and hexadecimal metrics. Where there is no way out the kernel lists a default
+ * route that refuses (RTF_REJECT, 0x200).
+ */
+export function defaultInterface6(table: string | undefined): string | undefined {
+  const routes = (table ?? '')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([destination, prefix, , , , , , , flags]) => {
+      const isUsable = (Number.parseInt(flags ?? '0', 16) & 0x201) === 1
+      return /^0{32}$/.test(destination ?? '') && prefix === '00' && isUsable
+    })
+    .sort((a, b) => Number.parseInt(a[5]!, 16) - Number.parseInt(b[5]!, 16))
+  return routes[0]?.[9]
 }
 
 /** `wwan*` fits `wwan0`. */

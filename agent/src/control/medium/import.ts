@@ -58,6 +58,8 @@ export async function importMedium(
   if (!enrolment)
     throw new Fault('not-enrolled', `${paths.root} belongs to no fleet yet, so it knows nobody to believe`)
   const { fleet, deviceId } = enrolment
+  // Before the copy of what this device believes, which a full disk would not take either.
+  requireRoom(paths, 0)
   const stick = readStick(directory, deviceId)
   const floor = Math.max(world.floorMs, fromRfc3339(enrolment.time))
   const aside = mkdtempSync(join(tmpdir(), 'godwit-import-'))
@@ -180,10 +182,7 @@ function eachBlock(path: string, file: BundleFile, use: (bytes: Buffer) => void)
 function copy(stick: Stick, paths: Paths, listed: readonly Listed[]): number {
   const files = [...new Map(listed.flatMap((one) => one.files.map((file) => [file.sha256, file]))).values()]
   const copiedBytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-  const free = diskFreeBytes(paths.root)
-  // Twice: here, and where the agent installs it.
-  const needed = 2 * copiedBytes + watermarkBytes
-  if (free < needed) throw new Fault('no-space', `${free} bytes free below ${paths.root}, ${needed} needed`)
+  requireRoom(paths, copiedBytes)
   const final = join(paths.root, 'medium')
   const aside = `${final}.tmp`
   rmSync(aside, { recursive: true, force: true })
@@ -200,6 +199,18 @@ function copy(stick: Stick, paths: Paths, listed: readonly Listed[]): number {
     throw error
   }
   return copiedBytes
+}
+
+/** Twice: here, and where the agent installs it. @param copiedBytes of the stick, as far as they are known */
+function requireRoom({ root }: Paths, copiedBytes: number): void {
+  const free = diskFreeBytes(root)
+  const needed = 2 * copiedBytes + watermarkBytes
+  if (free >= needed) return
+  const what = copiedBytes > 0 ? `twice the ${copiedBytes} of this stick and` : 'whatever the stick brings,'
+  throw new Fault(
+    'no-space',
+    `${needed} bytes are needed below ${root}, and ${free} are free (${what} ${watermarkBytes} that must stay free)`,
+  )
 }
 
 /** Each block is checked before it is written; the copy is on the disk when this returns. */

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -7,6 +8,7 @@ import { describeFile, sha256Hex } from '@godwit/protocol/release/blocks'
 import { mediumFormat, mediumLayout } from '@godwit/protocol/release/medium'
 import { targetPathOf } from '@godwit/protocol/release/release'
 import { afterEach, expect, test } from 'vitest'
+import { mayMount, mountTmpfs } from '../../../support/tmpfs.ts'
 import { dateOf, dayMs, now, TufRepository } from '../../../support/tuf-repository.ts'
 
 const folders: string[] = []
@@ -64,8 +66,8 @@ function written(maxStalenessMs?: number) {
 }
 
 /** A device that joined before the stick was written, and a person who brings it so many days later. */
-function imported(stick: string, root: Uint8Array, days: number) {
-  const paths = pathsIn(folder())
+function imported(stick: string, root: Uint8Array, days: number, stateDir = folder()) {
+  const paths = pathsIn(stateDir)
   writeFileSync(
     paths.enrolment,
     JSON.stringify({
@@ -96,3 +98,20 @@ test('unless the publishers signed that this release may be installed so late', 
   expect(await imported(stick, root, 20)).toMatchObject({ releases: [{ version: '4' }] })
   await expect(imported(stick, root, 40)).rejects.toMatchObject({ code: 'medium-refused' })
 })
+
+test.skipIf(!mayMount())(
+  'a device without room for it says what is needed and what is there (skipped where mounting is not allowed)',
+  async () => {
+    const { stick, root } = written()
+    const stateDir = folder()
+    mountTmpfs(stateDir, 'size=16m')
+    try {
+      await expect(imported(stick, root, 0.5, stateDir)).rejects.toMatchObject({
+        code: 'no-space',
+        message: expect.stringMatching(/^16777216 bytes are needed below .*, and 167\d+ are free/),
+      })
+    } finally {
+      execFileSync('umount', ['-l', stateDir])
+    }
+  },
+)
