@@ -46,7 +46,7 @@ export const telemetryNouns: Noun = (program, run) => {
           return [
             `fleet ${now.fleet}: ${counts(now.devices)}`,
             `telemetry: ${counts(now.telemetry)}`,
-            ...(worries.length > 0 ? worries : ['✔ nothing needs you']),
+            ...(worries.length > 0 ? worries : [quiet(now.devices)]),
           ].join('\n')
         })
       }),
@@ -129,4 +129,9 @@ export const telemetryNouns: Noun = (program, run) => {
         )
       }),
     )
+}
+
+/** A hub that was made a moment ago has nothing to complain of and nothing to show. */
+function quiet({ total }: Record<string, number>): string {
+  return total === 0 ? 'no device yet: godwit device add NAME makes a join token' : '✔ nothing needs you'
 }
