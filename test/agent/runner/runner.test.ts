@@ -248,14 +248,13 @@ describe('a process that serves', () => {
     expect(await child.exited).toEqual({ code: 0, signal: null })
   })
 
-  test('says what is wrong with its source', async () => {
+  test('says what is wrong with its source, and stays', async () => {
     const child = await loaded()
     const source: SourceConfig = { kind: 'replay', path: '/nonexistent/motes.csv', intervalMs: 1, loop: true }
-    const answer = await child.ask({ type: 'serve', source, windowMs: 10 }, 'serving')
-    expect(answer).toMatchObject({
-      code: 'internal',
-      detail: expect.stringContaining('/nonexistent/motes.csv'),
-    })
+    const said = await child.ask({ type: 'serve', source, windowMs: 10 }, 'source-unavailable')
+    expect(said).toMatchObject({ detail: expect.stringContaining('/nonexistent/motes.csv') })
+    // And it stays, to be there when the source is.
+    expect(child.process.exitCode).toBeNull()
   })
 
   function recording(): SourceConfig {
