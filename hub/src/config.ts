@@ -184,6 +184,11 @@ export const HubConfig = Type.Object(
       {
         timestampExpiresMs: Ms(day, 60_000, 'How long a frozen device believes that nothing is new.'),
         snapshotExpiresMs: Ms(7 * day, 60_000, 'Longer than the timestamp, which names it.'),
+        mediumExpiresMsMax: Ms(
+          30 * day,
+          60_000,
+          'How long at most a stick may be taken: so old a view of what is current may reach a device by hand.',
+        ),
       },
       closed,
     ),

@@ -7,7 +7,7 @@ import { hashOfSecret, newToken } from './access/secret.ts'
 import { insertToken } from './store/access-store.ts'
 import { openDatabase } from './store/database.ts'
 import { type HubKeys, writeHubKeys } from './trust/hub-keys.ts'
-import { initialiseRepository } from './trust/repository.ts'
+import { initialiseRepository } from './trust/take-root.ts'
 
 /** What lies where in the state directory. */
 export function pathsIn(stateDir: string) {
@@ -17,6 +17,9 @@ export function pathsIn(stateDir: string) {
     blobs: join(stateDir, 'blobs'),
   }
 }
+
+/** Life of the first token: time to make people accounts, and no key that lies about for ever. 90 days. */
+export const firstTokenMs = 90 * 86_400_000
 
 export type Beginning = {
   stateDir: string
@@ -54,7 +57,13 @@ export async function initialiseHub(beginning: Beginning): Promise<{ adminToken:
     const verdict = await initialiseRepository(database, { root, targets }, { keys: hubKeys, metadata }, now)
     if (!verdict.trusted) throw new Fault('bad-trust', verdict.detail)
     const adminToken = newToken()
-    const token = { id: uuidv7(), name: 'first', roles: ['admin'] as const, createdAt: now }
+    const token = {
+      id: uuidv7(),
+      name: 'first',
+      roles: ['admin'] as const,
+      createdAt: now,
+      expiresAt: now + firstTokenMs,
+    }
     await insertToken(database.db, token, hashOfSecret(adminToken))
     // Last: without its keys the directory is no hub yet, and whoever tries again hears what to do.
     await writeHubKeys(paths.keys, hubKeys)

@@ -14,6 +14,8 @@ export class TrustedTime {
   readonly #store: (floor: EpochMs) => void
   readonly #foundationMs: EpochMs
   #floor: EpochMs
+  /** The floor, or an earlier one and what has passed since in this process: whichever is later. */
+  #proved: { ms: EpochMs; atMonotonicMs: number }
   #hubMinusWallMs: number | undefined
   /** It was at least that late when the monotonic clock said so. */
   #least: { ms: EpochMs; atMonotonicMs: number }
@@ -31,14 +33,24 @@ export class TrustedTime {
   ) {
     this.#clock = clock
     this.#floor = floor
+    this.#proved = { ms: floor, atMonotonicMs: clock.monotonicMs() }
     this.#store = store
     this.#foundationMs = Math.min(floor, foundationMs)
     this.#least = { ms: Math.max(floor, leastMs), atMonotonicMs: clock.monotonicMs() }
   }
 
-  /** For every decision about trust. */
+  /**
+   * For every decision about trust. Proved time goes on by a clock that nobody sets: a wall clock that is set back, or
+   * never set at all, makes nothing that expired meanwhile fresh again. One that runs ahead refuses and proves nothing: it
+   * moves no floor, so all is well again as soon as it is right.
+   */
   nowMs(): EpochMs {
-    return Math.max(this.#clock.wallMs(), this.#floor)
+    return Math.max(this.#clock.wallMs(), this.#provedMs())
+  }
+
+  #provedMs(): EpochMs {
+    const { ms, atMonotonicMs } = this.#proved
+    return Math.floor(ms + this.#clock.monotonicMs() - atMonotonicMs)
   }
 
   /**
@@ -64,6 +76,8 @@ export class TrustedTime {
     if (!(verifiedMs > this.#floor)) return
     this.#store(verifiedMs)
     this.#floor = verifiedMs
+    if (verifiedMs > this.#provedMs())
+      this.#proved = { ms: verifiedMs, atMonotonicMs: this.#clock.monotonicMs() }
     if (verifiedMs > this.leastMs())
       this.#least = { ms: verifiedMs, atMonotonicMs: this.#clock.monotonicMs() }
   }
@@ -76,6 +90,7 @@ export class TrustedTime {
     if (this.#floor === this.#foundationMs) return
     this.#store(this.#foundationMs)
     this.#floor = this.#foundationMs
+    this.#proved = { ms: this.#foundationMs, atMonotonicMs: this.#clock.monotonicMs() }
   }
 
   /** What the hub says the time is, unsigned: good for the report and for tokens that the hub itself judges. */

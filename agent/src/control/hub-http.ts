@@ -2,7 +2,7 @@ import { Fault } from '@godwit/protocol/fault'
 import { mintDeviceToken } from '@godwit/protocol/trust/device-token'
 import type { TrustedTime } from './clock.ts'
 import type { Identity } from './identity.ts'
-import type { FetchMetadata } from './trust/trust.ts'
+import type { FetchMetadata } from './trust/carrier.ts'
 
 const tokenLifeMs = 15 * 60_000
 const answerMsMax = 15_000
@@ -24,11 +24,12 @@ export function httpHeaders(identity: Identity, time: TrustedTime): Record<strin
   }
 }
 
-export function metadataOverHttp(url: string, fetcher: typeof fetch): FetchMetadata {
+/** @param withinMs for the whole of a document, integer milliseconds: one that drips for ever holds up all that wait behind it */
+export function metadataOverHttp(url: string, fetcher: typeof fetch, withinMs = answerMsMax): FetchMetadata {
   return async (fileName, bytesMax) => {
     try {
       const response = await fetcher(new URL(`/meta/${fileName}`, url), {
-        signal: AbortSignal.timeout(answerMsMax),
+        signal: AbortSignal.timeout(withinMs),
         redirect: 'error',
       })
       if (response.status === 404) {

@@ -7,14 +7,17 @@ import { directive as directiveDocument } from '@godwit/protocol/messages/direct
 import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { mediumFormat, mediumLayout, releasesIn } from '@godwit/protocol/release/medium'
 import { type Release, release } from '@godwit/protocol/release/release'
+import { utf8 } from '@godwit/protocol/trust/encoding'
 import { parseStrict } from '@godwit/protocol/trust/strict-json'
 import { toRfc3339 } from '@godwit/protocol/units'
 import type { HubClient } from './client.ts'
 import type { Shell } from './command.ts'
-import { fetchMetadata } from './download.ts'
+import { fetchMetadata, type SignedForMedium } from './download.ts'
 import { CliError } from './exit.ts'
 
-export type ExportOptions = { out: string; device?: string[] }
+export type ExportOptions = { out: string; device?: string[]; validDays?: string }
+
+type Medium = SignedForMedium & { validUntil: string; directives: Record<string, string> }
 
 /**
  * Writes what a device without a link needs. Nothing is secret and nothing need be believed: the device checks all of it
@@ -24,10 +27,11 @@ export async function exportBundle(
   shell: Shell,
   model: string,
   version: string,
-  { out, device: devices = [] }: ExportOptions,
+  { out, device: devices = [], validDays = '7' }: ExportOptions,
 ): Promise<void> {
   const directory = resolve(out)
   const hub = shell.hub()
+  const validForMs = millisecondsOf(validDays)
   const at = (name: string) => join(directory, name)
   for (const name of [mediumLayout.blobs, mediumLayout.directives]) await mkdir(at(name), { recursive: true })
   const path = `/api/v1/models/${encodeURIComponent(model)}/versions/${encodeURIComponent(version)}`
@@ -42,26 +46,50 @@ export async function exportBundle(
     )
   for (const { sha256 } of Object.values(read.files)) await fetchBlob(hub, sha256, at(mediumLayout.blobs))
   await writeFile(join(at(mediumLayout.blobs), releaseDigest), bytes)
-  const missing = await writeDirectives(hub, devices, releaseDigest, at(mediumLayout.directives))
+  const medium = await hub.send<Medium>('POST', '/api/v1/medium', { validForMs, deviceIds: devices })
+  const { validUntil } = medium
+  const missing = await writeDirectives(
+    medium.directives,
+    devices,
+    releaseDigest,
+    at(mediumLayout.directives),
+  )
   // Last and as a whole, so that it fits everything that lies here: a later release is listed by later metadata only.
   const aside = at(`${mediumLayout.metadata}.part`)
   await rm(aside, { recursive: true, force: true })
-  await fetchMetadata(hub, aside)
+  await fetchMetadata(hub, aside, medium)
   await rm(at(mediumLayout.metadata), { recursive: true, force: true })
   await rename(aside, at(mediumLayout.metadata))
   const releases = await writeIndex(shell, at(mediumLayout.index), { model, version, releaseDigest })
   const sizeBytes = Object.values(read.files).reduce((sum, file) => sum + file.sizeBytes, bytes.length)
   shell.out.print(
-    { directory, model, version, releaseDigest, sizeBytes, devices, otherGoal: missing, releases },
+    {
+      directory,
+      model,
+      version,
+      releaseDigest,
+      sizeBytes,
+      devices,
+      otherGoal: missing,
+      releases,
+      validUntil,
+    },
     () =>
       [
         `${out}: ${model} ${version}, ${sizeBytes} bytes${devices.length > 0 ? `, with directives for ${devices.join(', ')}` : ''}`,
+        `devices take it until ${validUntil}`,
         ...missing.map(
           (id) => `note: the directive of ${id} does not ask for this release (godwit device set)`,
         ),
         `on the device: godwit-agent import ${out} --config agent.yaml`,
       ].join('\n'),
   )
+}
+
+function millisecondsOf(days: string): number {
+  const ms = Math.round(Number(days) * 86_400_000)
+  if (ms >= 60_000) return ms
+  throw new CliError('usage', 'days_malformed', `--valid-days ${days}: expected a number of days`)
 }
 
 /** A stick is cheap and slow: what it holds already is not written again. */
@@ -85,15 +113,15 @@ async function fetchBlob(hub: HubClient, sha256: string, directory: string): Pro
 
 /** Returns the devices whose directive names another release: the stick would change nothing there. */
 async function writeDirectives(
-  hub: HubClient,
+  directives: Readonly<Record<string, string>>,
   devices: readonly string[],
   releaseDigest: string,
   directory: string,
 ): Promise<string[]> {
   const otherwise: string[] = []
   for (const id of devices) {
-    const bytes = await hub.bytes(`/api/v1/devices/${encodeURIComponent(id)}/directive`)
-    const parsed = parseStrict(bytes)
+    const envelope = directives[id] ?? ''
+    const parsed = parseStrict(utf8(envelope))
     const read = directiveDocument.check(
       parsed.ok ? (parsed.value as { signed?: unknown }).signed : undefined,
     )
@@ -101,7 +129,7 @@ async function writeDirectives(
       throw new CliError('verification', 'directive_malformed', `the hub's directive for ${id} is damaged`)
     if (!Object.values(read.value.slots).some((goal) => goal.releaseDigest === releaseDigest))
       otherwise.push(id)
-    await writeFile(join(directory, `${id}.json`), bytes)
+    await writeFile(join(directory, `${id}.json`), envelope)
   }
   return otherwise
 }

@@ -9,6 +9,7 @@ import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { releaseLayout as layout } from '@godwit/protocol/release/directory'
 import { release } from '@godwit/protocol/release/release'
 import { parseStrict } from '@godwit/protocol/trust/canonical'
+import { utf8 } from '@godwit/protocol/trust/encoding'
 import { fileNameOf } from '@godwit/protocol/trust/file-name'
 import { ed25519Only, openMetadata } from '@godwit/protocol/trust/metadata'
 import type { HubClient } from './client.ts'
@@ -96,8 +97,15 @@ function hashed(name: string, expected: string): Transform {
   })
 }
 
-/** Every root from the first on, and the current timestamp with all that it leads to. */
-export async function fetchMetadata(hub: HubClient, directory: string): Promise<void> {
+/** What was signed for a stick, in the place of the current ones. */
+export type SignedForMedium = { timestamp: string; snapshot: string }
+
+/** Every root from the first on, and a timestamp with all that it leads to: the current one, where none is given. */
+export async function fetchMetadata(
+  hub: HubClient,
+  directory: string,
+  medium?: SignedForMedium,
+): Promise<void> {
   await mkdir(directory)
   const keep = (fileName: string, bytes: Uint8Array) => writeFile(join(directory, fileName), bytes)
   for (let version = 1; version <= rootRotationsMax; version++) {
@@ -105,11 +113,11 @@ export async function fetchMetadata(hub: HubClient, directory: string): Promise<
     if (!root) break
     await keep(fileNameOf('root', version), root)
   }
-  const timestampBytes = await hub.bytes('/meta/timestamp.json')
+  const timestampBytes = medium ? utf8(medium.timestamp) : await hub.bytes('/meta/timestamp.json')
   const timestamp = openMetadata(timestampBytes, 'timestamp', ed25519Only)
   if (!timestamp.trusted) throw damaged(timestamp.detail)
   const snapshotName = fileNameOf('snapshot', timestamp.value.signed.meta['snapshot.json'].version)
-  const snapshotBytes = await hub.bytes(`/meta/${snapshotName}`)
+  const snapshotBytes = medium ? utf8(medium.snapshot) : await hub.bytes(`/meta/${snapshotName}`)
   const snapshot = openMetadata(snapshotBytes, 'snapshot', ed25519Only)
   if (!snapshot.trusted) throw damaged(snapshot.detail)
   await keep('timestamp.json', timestampBytes)

@@ -36,7 +36,12 @@ export async function serve(shell: Shell, options: RunOptions): Promise<void> {
         [
           `dashboard ${httpUrl}`,
           `mqtt      ${mqttUrl}`,
-          ...(setupLink ? [`first login, once: ${setupLink}`] : []),
+          ...(setupLink
+            ? [
+                `first login, once, within ${Math.ceil(config.access.loginLinkMs / 60_000)} minutes: ${setupLink}`,
+                `another link: godwit dashboard, or start the hub again while it has no administrator`,
+              ]
+            : []),
         ].join('\n'),
       )
     }

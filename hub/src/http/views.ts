@@ -6,6 +6,7 @@ import type { Device } from '../fleet/device.ts'
 import type { JoinToken } from '../fleet/enrolment.ts'
 import { isListed, type Model, type ModelVersion } from '../registry/model.ts'
 import type { ModelSignature } from '../registry/model-signature.ts'
+import { isAhead } from '../trust/directives.ts'
 
 /** How things look in answers: times as RFC 3339, and nothing that is for the hub alone. */
 
@@ -19,6 +20,8 @@ export function deviceView(device: Device) {
     enrolledAt: toRfc3339(enrolledAt),
     ...optionalTimes({ revokedAt, lastSeenAt }),
     directiveVersion,
+    // What it obeys is not on record here: this hub was restored from a backup, or somebody signed in its name.
+    ...(isAhead(device) && { isAhead: true }),
     ...(birth && { birth }),
     ...(report && { report }),
   }

@@ -55,9 +55,13 @@ export async function insertDirective(db: Db, directive: StoredDirective): Promi
   await db.insertInto('directive').values(values).execute()
 }
 
-export async function newestDirective(db: Db, deviceId: string): Promise<string | undefined> {
-  const all = db.selectFrom('directive').select('envelope').where('device_id', '=', deviceId)
-  return (await all.orderBy('version', 'desc').limit(1).executeTakeFirst())?.envelope
+export async function newestDirective(
+  db: Db,
+  deviceId: string,
+): Promise<{ envelope: Uint8Array; expiresAt: number } | undefined> {
+  const all = db.selectFrom('directive').select(['envelope', 'expires_at']).where('device_id', '=', deviceId)
+  const row = await all.orderBy('version', 'desc').limit(1).executeTakeFirst()
+  return row && { envelope: new TextEncoder().encode(row.envelope), expiresAt: row.expires_at }
 }
 
 /** Devices whose current directive ends before `at`; revoked ones get no more. */

@@ -51,3 +51,10 @@ export async function newestDelegated(db: Db): Promise<StoredMetadata[]> {
 export async function deleteMetadataBefore(db: Db, role: string, version: number): Promise<void> {
   await db.deleteFrom('metadata').where('role', '=', role).where('version', '<', version).execute()
 }
+
+/** Keeps the newest `count` and the one before them. */
+export async function deleteOldMetadata(db: Db, role: string, count: number): Promise<void> {
+  const all = db.selectFrom('metadata').select('version').where('role', '=', role)
+  const oldest = await all.orderBy('version', 'desc').offset(count).limit(1).executeTakeFirst()
+  if (oldest) await deleteMetadataBefore(db, role, oldest.version)
+}

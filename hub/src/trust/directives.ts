@@ -48,8 +48,16 @@ export type Directives = {
   goalsOf(deviceId: string): Promise<Record<string, SlotGoal>>
   /** The envelope to publish; undefined before the first goal. */
   current(deviceId: string): Promise<Uint8Array | undefined>
-  /** Signs again, with a new version, what would expire within half its life. Answers how many. */
-  reissueExpiring(now: number): Promise<number>
+  /** The envelope for a stick: signed again where the newest one ends before `until`, as below. Undefined before the first goal. */
+  lasting(deviceId: string, until: number, who: string): Promise<Uint8Array | undefined>
+  /**
+   * Signs again, with a new version, what would expire within half its life. Answers how many. A device that has applied a
+   * later directive than this hub remembers is left alone, until somebody says what it shall hold: after a restored backup
+   * its goal on record is an old one, and signing that again would roll it back with nobody having asked.
+   *
+   * @param options.overtake those too: a thief's directives were higher, and the goals on record are right
+   */
+  reissueExpiring(now: number, options?: { overtake?: boolean }): Promise<number>
   /** A device has a new directive, and it is committed. */
   onDirective(listener: (deviceId: string) => void): () => void
 }
@@ -77,10 +85,10 @@ export function createDirectives(around: Around): Directives {
   const issued = new Listeners<[string]>(listenerFailed)
   const director = keyOfSeed(directorSeed)
 
-  async function issue(trx: Db, device: Device, who: string): Promise<number> {
+  async function issue(trx: Db, device: Device, who: string, until = 0): Promise<number> {
     const now = clock()
     const version = nextVersion(device)
-    const expiresAt = now + config.directive.expiresMs
+    const expiresAt = Math.max(now + config.directive.expiresMs, until)
     const goals = await goalsOfDevice(trx, device.id)
     const directive: Directive = {
       _type: 'directive',
@@ -105,6 +113,7 @@ export function createDirectives(around: Around): Directives {
     deviceIds: readonly string[],
     who: string,
     change: Change,
+    until?: number,
   ): Promise<Map<string, number>> {
     const versions = new Map<string, number>()
     for (let from = 0; from < deviceIds.length; from += groupMax) {
@@ -114,7 +123,7 @@ export function createDirectives(around: Around): Directives {
           const device = await deviceById(trx, id)
           if (!device || device.revokedAt !== undefined) continue
           const isChanged = await change(trx, device)
-          versions.set(id, isChanged ? await issue(trx, device, who) : device.directiveVersion)
+          versions.set(id, isChanged ? await issue(trx, device, who, until) : device.directiveVersion)
           if (isChanged) changed.push(id)
         }
       })
@@ -156,13 +165,25 @@ export function createDirectives(around: Around): Directives {
     },
 
     async current(deviceId) {
-      const envelope = await newestDirective(db, deviceId)
-      return envelope === undefined ? undefined : new TextEncoder().encode(envelope)
+      return (await newestDirective(db, deviceId))?.envelope
     },
 
-    async reissueExpiring(now) {
+    async lasting(deviceId, until, who) {
+      const held = await newestDirective(db, deviceId)
+      if (!held || held.expiresAt >= until) return held?.envelope
+      await changeAll([deviceId], who, async (_, device) => !isAhead(device), until)
+      return (await newestDirective(db, deviceId))?.envelope
+    },
+
+    async reissueExpiring(now, { overtake = false } = {}) {
       const ending = await devicesWithDirectiveEndingBefore(db, now + config.directive.expiresMs / 2)
-      return (await changeAll(ending, 'hub', async () => true)).size
+      let signed = 0
+      await changeAll(ending, 'hub', async (_, device) => {
+        const isDue = overtake || !isAhead(device)
+        if (isDue) signed++
+        return isDue
+      })
+      return signed
     },
 
     onDirective: (listener) => issued.add(listener),
@@ -177,6 +198,11 @@ export function createDirectives(around: Around): Directives {
 function nextVersion({ directiveVersion, report }: Device): number {
   const applied = report?.directiveVersion ?? 0
   return Math.max(directiveVersion, applied < reportedVersionMax ? applied : 0) + 1
+}
+
+/** The device has applied, by its own signed word, what this hub does not remember. */
+export function isAhead({ directiveVersion, report }: Pick<Device, 'directiveVersion' | 'report'>): boolean {
+  return (report?.directiveVersion ?? 0) > directiveVersion
 }
 
 /** A device has one window length: the shortest that somebody asked for. */

@@ -12,7 +12,7 @@ import { newestMetadata } from '../store/metadata-store.ts'
 import { createAudit } from './audit.ts'
 import { createDirectives } from './directives.ts'
 import { readHubKeys } from './hub-keys.ts'
-import { storeNextRoot } from './repository.ts'
+import { storeNextRoot } from './take-root.ts'
 
 /** Keys that wait for a root that names them. */
 export function nextKeysPath(stateDir: string): string {
@@ -51,7 +51,8 @@ export async function rotateHubKeys(
     if (!stored.trusted) return stored
     const around = { database, clock, audit, config, directorSeed: keys.director, listenerFailed }
     // By then every directive has expired: all of them are signed again.
-    const directives = await createDirectives(around).reissueExpiring(Number.MAX_SAFE_INTEGER / 2)
+    const all = Number.MAX_SAFE_INTEGER / 2
+    const directives = await createDirectives(around).reissueExpiring(all, { overtake: true })
     await rename(next, paths.keys)
     return accept({ version: stored.value.version, directives })
   } finally {

@@ -32,6 +32,7 @@ export function signedTimestamp(
   snapshot: Described,
   life: Life,
   seed: Uint8Array,
+  { medium = false } = {},
 ): Uint8Array {
   const timestamp: Timestamp = {
     _type: 'timestamp',
@@ -40,6 +41,7 @@ export function signedTimestamp(
     expires: expiryOf(life),
     meta: { 'snapshot.json': describe(snapshot) },
     godwit_issued: wholeSeconds(life.now),
+    ...(medium && { godwit_medium: true }),
   }
   return encodeEnvelope(signDocument(timestamp, seed, keyOfSeed(seed)))
 }

@@ -75,6 +75,8 @@ const TimestampSchema = Type.Object({
   ),
   /** When it was signed, which TUF does not say: proof of the earliest that it can be (SPEC 3.7). */
   godwit_issued: Type.Optional(Rfc3339),
+  /** Signed for a stick, where it lives longer: worth nothing on the wire (SPEC 3.10). */
+  godwit_medium: Type.Optional(Type.Literal(true)),
 })
 export type Timestamp = Static<typeof TimestampSchema>
 

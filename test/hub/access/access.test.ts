@@ -1,4 +1,5 @@
 import { isToken, newToken } from '@godwit/hub/access/secret'
+import { firstTokenMs } from '@godwit/hub/init'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type Box, newHub } from '../support/new-hub.ts'
 
@@ -64,6 +65,19 @@ test('the store holds no secret that would open anything', async () => {
   ])
   expect(JSON.stringify(all)).not.toContain(token)
   expect(JSON.stringify(all)).not.toContain(secret)
+})
+
+test('the first token of a hub ends by itself, and then the hub prints a link to make another', async () => {
+  box.time.now += firstTokenMs - 1
+  expect(await access().byToken(box.adminToken)).toMatchObject({ roles: ['admin'] })
+  expect(await access().hasAdmin()).toBe(true)
+  box.time.now += 1
+  expect(await access().byToken(box.adminToken)).toBeUndefined()
+  expect(await access().needsSetup()).toBe(true)
+  await box.hub.start()
+  const { setupLink } = box.hub.addresses
+  box.time.now += box.config.access.loginLinkMs
+  expect((await fetch(setupLink!, { redirect: 'manual' })).status).toBe(401)
 })
 
 test('a hub without an administrator prints a setup link, which makes one', async () => {

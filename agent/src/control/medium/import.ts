@@ -103,7 +103,9 @@ async function refresh(trust: Trust): Promise<void> {
   if (refreshed.trusted) return
   // Late for a link, and in time for a release whose publishers gave it a grace.
   const held = refreshed.because === 'expired' ? await trust.resume() : refreshed
-  if (!held.trusted) throw new Fault('medium-refused', `metadata: ${refreshed.detail} (${refreshed.because})`)
+  if (held.trusted) return
+  const hint = refreshed.because === 'expired' ? ": is this device's clock right?" : ''
+  throw new Fault('medium-refused', `metadata: ${refreshed.detail} (${refreshed.because})${hint}`)
 }
 
 async function directiveOf(trust: Trust, { directive }: Stick): Promise<Directive | undefined> {

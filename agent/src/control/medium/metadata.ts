@@ -14,7 +14,11 @@ export function hearMetadata(trust: Trust, fleet: string, files: ReadonlyMap<str
   })
   const rank = (role: string) => (role === 'root' ? 0 : role === 'timestamp' ? 2 : 1)
   for (const { role, version, bytes } of named.sort((a, b) => rank(a.role) - rank(b.role)))
-    trust.heard(topics.meta(fleet, role, version === undefined ? undefined : Number(version)), bytes)
+    trust.heard(
+      topics.meta(fleet, role, version === undefined ? undefined : Number(version)),
+      bytes,
+      'medium',
+    )
 }
 
 /** File names carry role names percent-encoded. */

@@ -18,6 +18,9 @@ import {
 /** More names than this is no stick of ours: every root since the first, and every release of a large fleet. */
 const namesMax = 10_000
 
+/** Of all metadata together, which is read into memory: a sparse file costs its maker nothing. */
+const metadataBytesInAllMax = 32 * 2 ** 20
+
 /** What lies on a stick, by name. Nothing of it is believed, and no content but small documents has been read. */
 export type Stick = {
   directory: string
@@ -40,10 +43,13 @@ export function readStick(directory: string, deviceId: string): Stick {
   const listed = new Map(
     Object.entries(mediumNames).map(([below, pattern]) => [below, namesIn(directory, below, pattern, names)]),
   )
+  let roomBytes = metadataBytesInAllMax
   const metadata = new Map(
     listed.get(mediumLayout.metadata)!.map((name) => {
       const path = join(directory, mediumLayout.metadata, name)
-      return [name, readSmall(path, metadataBytesMax(name))]
+      const bytes = readSmall(path, Math.min(metadataBytesMax(name), roomBytes))
+      roomBytes -= bytes.length
+      return [name, bytes]
     }),
   )
   const directiveName = `${deviceId}.json`

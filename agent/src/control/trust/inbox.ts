@@ -6,7 +6,7 @@ import {
   timestampBytesMax,
 } from '@godwit/protocol/limits'
 import { parseMetaTopic } from '@godwit/protocol/topics'
-import { parseStrict } from '@godwit/protocol/trust/canonical'
+import { isForMedium, versionIn } from './read.ts'
 
 const bytesMax: Record<string, number> = {
   root: rootBytesMax,
@@ -26,15 +26,20 @@ export class MetadataInbox {
   readonly #documents = new Map<string, Uint8Array>()
   #bytes = 0
 
-  /** Returns whether anything new was kept. An empty message clears a retained one and means nothing to us. */
-  put(topic: string, payload: Uint8Array): boolean {
+  /**
+   * Returns whether anything new was kept. An empty message clears a retained one and means nothing to us. What a person
+   * has brought on a stick is looked at first, whatever a broker says of its own.
+   */
+  put(topic: string, payload: Uint8Array, from: 'wire' | 'medium' = 'wire'): boolean {
     const parsed = parseMetaTopic(topic)
     if (!parsed || payload.length === 0 || payload.length > (bytesMax[parsed.role] ?? targetsBytesMax))
       return false
+    if (from === 'wire' && parsed.role === 'timestamp' && isForMedium(payload)) return false
     const name = nameOf(parsed.role, parsed.version)
     const held = this.#documents.get(name)
     // Just after a subscription a broker may hand out the retained timestamp behind a newer one that was just published.
-    if (held && parsed.version === undefined && saidVersion(held) > saidVersion(payload)) return false
+    if (held && from === 'wire' && parsed.version === undefined && versionIn(held) > versionIn(payload))
+      return false
     this.#forget(name)
     while (this.#documents.size >= documentsMax || this.#bytes + payload.length > heldBytesMax) {
       const oldest = this.#documents.keys().next().value
@@ -59,13 +64,6 @@ export class MetadataInbox {
     this.#bytes -= this.#documents.get(name)?.length ?? 0
     this.#documents.delete(name)
   }
-}
-
-/** What the document says of itself, unproved: it decides which of two to look at, for the length of a connection. */
-function saidVersion(bytes: Uint8Array): number {
-  const parsed = parseStrict(bytes)
-  const version = parsed.ok && (parsed.value as { signed?: { version?: unknown } } | null)?.signed?.version
-  return typeof version === 'number' ? version : 0
 }
 
 function nameOf(role: string, version: number | undefined): string {

@@ -11,6 +11,12 @@ export function versionIn(bytes: Uint8Array): number {
   return typeof signed?.version === 'number' ? signed.version : 0
 }
 
+/** A timestamp for a stick: it lives long, so it is worth nothing on the wire (SPEC 3.10). */
+export function isForMedium(timestamp: Uint8Array): boolean {
+  const signed = signedIn(timestamp) as { godwit_medium?: unknown } | null | undefined
+  return signed?.godwit_medium !== undefined
+}
+
 export function readDirective(bytes: Uint8Array): Directive | undefined {
   const read = directiveDocument.check(signedIn(bytes))
   return read.ok ? read.value : undefined
