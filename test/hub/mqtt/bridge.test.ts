@@ -34,7 +34,12 @@ describe('what the hub retains', () => {
       expect(cam.directive()?.slots['default']?.releaseDigest).toBe(version.ref.releaseDigest),
     )
     await vi.waitFor(() =>
-      expect(retainedMeta(cam).sort()).toEqual(['root/1', 'snapshot/1', 'targets/1', 'timestamp']),
+      expect(retainedMeta(cam).sort()).toEqual([
+        'root/1',
+        expect.stringMatching(/^snapshot\/\d+$/),
+        'targets/1',
+        'timestamp',
+      ]),
     )
     expect(JSON.parse(cam.on(topics.hub(fleet))[0]!)).toMatchObject({
       status: 'online',
@@ -70,7 +75,12 @@ describe('what the hub retains', () => {
     expect(verdict).toMatchObject({ trusted: true })
     await (await cam.connect()).subscribeAll()
     await vi.waitFor(() =>
-      expect(retainedMeta(cam).sort()).toEqual(['root/1', 'snapshot/2', 'targets/2', 'timestamp']),
+      expect(retainedMeta(cam).sort()).toEqual([
+        'root/1',
+        expect.stringMatching(/^snapshot\/\d+$/),
+        'targets/2',
+        'timestamp',
+      ]),
     )
   })
 })
