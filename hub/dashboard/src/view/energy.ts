@@ -5,6 +5,11 @@ export function factorsOf(energy: Maybe<Energy>): CarbonFactor[] {
   return energy?.factors ?? (energy?.factor ? [energy.factor] : [])
 }
 
+/** "WORLD 475 g/kWh (2019)": where there is no room for where it comes from, and a way to the page that says so. */
+export function intensityText({ zone, gramsPerKilowattHour, year }: CarbonFactor): string {
+  return `${zone} ${number(gramsPerKilowattHour)} g/kWh${year ? ` (${year})` : ''}`
+}
+
 /** "WORLD 475 g/kWh, average, IEA 2019": whatever is known of where the figure comes from. */
 export function factorText(factor: CarbonFactor): string {
   const { zone, gramsPerKilowattHour, type, basis, source, year } = factor

@@ -9,7 +9,7 @@ import { State } from '../../parts/state.tsx'
 import { TallyBar } from '../../parts/tally.tsx'
 import { ask } from '../../queries.ts'
 import { alarmsIn, byTime, withWord } from '../../view/drift.ts'
-import { billedJoules, factorsOf, factorText, provenanceText } from '../../view/energy.ts'
+import { billedJoules, factorsOf, factorText, intensityText, provenanceText } from '../../view/energy.ts'
 import { count, grams, joules } from '../../view/format.ts'
 import { countsOf, isActive } from '../../view/rollout.ts'
 import { signOf } from '../../view/words.ts'
@@ -116,8 +116,8 @@ export function EnergyTile({ energy }: { energy: Maybe<Energy> }) {
       {energy?.label && <p className="figure-second">{grams(energy.grams)} CO₂e</p>}
       <p className="muted">{provenanceText(energy)}</p>
       {factorsOf(energy).map((factor) => (
-        <p key={factor.zone} className="muted">
-          {factorText(factor)}
+        <p key={factor.zone} className="muted" title={factorText(factor)}>
+          {intensityText(factor)}
         </p>
       ))}
     </Tile>
