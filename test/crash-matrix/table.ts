@@ -22,14 +22,14 @@ export function tableOf(matrix: Matrix): { text: string; red: number; missed: nu
   const red = outcomes.filter(isRed)
   const missed = outcomes.filter((outcome) => outcome.course === 'missed' && !isRed(outcome))
   const text = [
-    head(matrix, red.length),
+    head(matrix, red.length, missed.length),
     ...stories.map((story) => storyTable(story, outcomes)),
     tail(red),
   ].join('\n')
   return { text, red: red.length, missed: missed.length }
 }
 
-function head({ outcomes, places, cells }: Matrix, red: number): string {
+function head({ outcomes, places, cells }: Matrix, red: number, missed: number): string {
   const isWhole = outcomes.length === cells
   const onnx = outcomes.filter(({ cell }) => cell.engine === 'onnx').length
   return `# Crash matrix
@@ -54,7 +54,7 @@ and every staged file has the bytes that its name says, nothing is left over, an
 ${onnx === 0 ? 'All cells ran' : `${onnx} cells ran the real runner with ONNX Runtime, all others`} a light engine behind the runner's own protocol: it is the control process that is harmed.
 How the cells are made, and what the matrix cannot show, is in \`test/crash-matrix/README.md\`.
 
-**${outcomes.length - red} green, ${red} red.**
+**${outcomes.length - red - missed} green, ${red} red, ${missed} not reached.**
 
 ${totals(outcomes)}
 `

@@ -1,5 +1,4 @@
 import Table from 'cli-table3'
-import pc from 'picocolors'
 
 /** Data goes to standard output and nothing else does, so that `| jq` always works. */
 export class Output {
@@ -27,7 +26,7 @@ export class Output {
 export function table(head: string[], rows: (string | number | undefined | null)[][], empty: string): string {
   if (rows.length === 0) return empty
   const drawn = new Table({
-    head: head.map((title) => pc.dim(title)),
+    head,
     chars: {
       ...{
         top: '',
