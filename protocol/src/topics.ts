@@ -41,20 +41,21 @@ export type UpKind = 'state' | 'birth' | 'reported' | 'progress' | 'telemetry' |
 export type UpTopic = { fleet: string; device: string; kind: UpKind; stream?: Stream }
 
 const upPattern = new RegExp(`^${prefix}/(${segment})/d/(${segment})/up/(.+)$`)
-const upKinds: Record<string, UpKind> = {
-  state: 'state',
-  birth: 'birth',
-  reported: 'reported',
-  progress: 'progress',
-  'blob/req': 'block-request',
-}
+/** No plain object: `up/constructor` would find something in it. */
+const upKinds = new Map<string, UpKind>([
+  ['state', 'state'],
+  ['birth', 'birth'],
+  ['reported', 'reported'],
+  ['progress', 'progress'],
+  ['blob/req', 'block-request'],
+])
 
 /** Undefined for any topic that no device has a reason to publish on; the hub refuses those. */
 export function parseUpTopic(topic: string): UpTopic | undefined {
   const match = upPattern.exec(topic)
   if (!match) return undefined
   const [fleet, device, rest] = [match[1]!, match[2]!, match[3]!]
-  const kind = upKinds[rest]
+  const kind = upKinds.get(rest)
   if (kind) return { fleet, device, kind }
   const stream = streams.find((s) => rest === `t/${s}`)
   return stream ? { fleet, device, kind: 'telemetry', stream } : undefined

@@ -12,6 +12,9 @@ describe('what a device may do on the broker', () => {
     expect(deviceMay('f', 'a', 'publish', topics.block('f', '0'.repeat(64)))).toBe(false)
     expect(deviceMay('f', 'a', 'publish', 'godwit/1/f/d/a/up/t/unheard-of')).toBe(false)
     expect(deviceMay('f', 'a', 'publish', '$SYS/anything')).toBe(false)
+    // What every JavaScript object answers to.
+    for (const name of ['constructor', 'toString', '__proto__'])
+      expect(deviceMay('f', 'a', 'publish', `godwit/1/f/d/a/up/${name}`), name).toBe(false)
   })
 
   test('it subscribes to what the hub says to all and to itself, never to another device', () => {

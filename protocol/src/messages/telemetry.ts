@@ -190,7 +190,9 @@ export function decodeBatch(bytes: Uint8Array): Read<Batch> {
 
 function decodeCbor(bytes: Uint8Array, name: string): Read<unknown> {
   try {
-    return { ok: true, value: decode(bytes, { rejectDuplicateMapKeys: true, allowIndefinite: false }) }
+    // As in JSON, an integer that counts no longer by ones is none. A BigInt in an open record could not be stored.
+    const options = { rejectDuplicateMapKeys: true, allowIndefinite: false, allowBigInt: false }
+    return { ok: true, value: decode(bytes, options) }
   } catch (cause) {
     return { ok: false, detail: `${name}: not CBOR: ${(cause as Error).message}` }
   }

@@ -1,15 +1,10 @@
 import { sha256 } from '#crypto'
 import { blockBytesDefault, blockBytesMax, blocksPerFileMax } from '../limits.ts'
+import { toHex } from '../trust/encoding.ts'
 import type { BundleFile } from './release.ts'
 
-export function hex(bytes: Uint8Array): string {
-  let text = ''
-  for (const byte of bytes) text += byte.toString(16).padStart(2, '0')
-  return text
-}
-
 export function sha256Hex(bytes: Uint8Array): string {
-  return hex(sha256(bytes))
+  return toHex(sha256(bytes))
 }
 
 /** The smallest power of two from 64 KiB on that keeps the block list within its limit. */

@@ -66,6 +66,13 @@ describe('a sealed batch', () => {
     expect(decodeBatch(encode({ ...batch, base: 0 }))).toMatchObject({ ok: false })
     expect(decodeBatch(encode({ ...batch, stream: 'gossip' }))).toMatchObject({ ok: false })
   })
+
+  test('with an integer that counts no longer by ones is refused whole: nobody could store it', () => {
+    const records = [{ seq: 3, body: { any: 2n ** 53n } }]
+    expect(decodeBatch(encode({ ...batch, records }))).toMatchObject({ ok: false })
+    const largest = [{ seq: 3, body: { any: 2 ** 53 - 1 } }]
+    expect(decodeBatch(encode({ ...batch, records: largest }))).toMatchObject({ ok: true })
+  })
 })
 
 describe('a record', () => {

@@ -8,11 +8,12 @@ import {
 import { parseMetaTopic } from '@godwit/protocol/topics'
 import { isForMedium, versionIn } from './read.ts'
 
-const bytesMax: Record<string, number> = {
-  root: rootBytesMax,
-  timestamp: timestampBytesMax,
-  snapshot: snapshotBytesMax,
-}
+/** No plain object: a team may be called `constructor`. */
+const bytesMax = new Map([
+  ['root', rootBytesMax],
+  ['timestamp', timestampBytesMax],
+  ['snapshot', snapshotBytesMax],
+])
 
 /**
  * Every root is retained, and one document for each team: none of them may push out the root that comes next, or the
@@ -32,7 +33,7 @@ export class MetadataInbox {
    */
   put(topic: string, payload: Uint8Array, from: 'wire' | 'medium' = 'wire'): boolean {
     const parsed = parseMetaTopic(topic)
-    if (!parsed || payload.length === 0 || payload.length > (bytesMax[parsed.role] ?? targetsBytesMax))
+    if (!parsed || payload.length === 0 || payload.length > (bytesMax.get(parsed.role) ?? targetsBytesMax))
       return false
     if (from === 'wire' && parsed.role === 'timestamp' && isForMedium(payload)) return false
     const name = nameOf(parsed.role, parsed.version)

@@ -1,4 +1,5 @@
 import { MetadataInbox } from '@godwit/agent/control/trust/inbox'
+import { targetsBytesMax } from '@godwit/protocol/limits'
 import { topics } from '@godwit/protocol/topics'
 import { expect, test } from 'vitest'
 
@@ -26,4 +27,10 @@ test('an empty message clears a retained document and is none', () => {
   const inbox = new MetadataInbox()
   expect(inbox.put(topics.meta('f', 'targets', 3), new Uint8Array())).toBe(false)
   expect(inbox.get('targets', 3)).toBeUndefined()
+})
+
+test('a role that is called as every JavaScript object answers is as long as any other at most', () => {
+  const inbox = new MetadataInbox()
+  for (const role of ['constructor', '__proto__', 'factory'])
+    expect(inbox.put(topics.meta('f', role, 1), new Uint8Array(targetsBytesMax + 1)), role).toBe(false)
 })
