@@ -17,6 +17,7 @@ import { feedShape } from './session/signature.ts'
 import type { Inbox } from './sources/inbox.ts'
 import { openSource } from './sources/open.ts'
 import { openPatiently } from './sources/patient.ts'
+import { textOf } from './text-of.ts'
 import { runFor } from './timing.ts'
 
 export type HostParts = {
@@ -101,7 +102,7 @@ export class Host {
     send({ type: 'benched', ...(await runFor(run, durationMs, () => clock.monotonicMs())) })
   }
 
-  /** Serving goes on by itself; its end by a fault is told when it comes. */
+  /** Serving goes on by itself; its end by a fault, of ours and not of the source, is told when it comes. */
   async #serve({
     source: config,
     windowMs,
@@ -113,9 +114,8 @@ export class Host {
     const onInbox = (inbox: Inbox) => {
       this.#inbox = inbox
     }
-    const cursor = checkpoint?.source
-    const open = () => openSource({ config, pipeline, cursor, slot, onInbox }, clock)
-    const source = await openPatiently(open, cursor, clock, (because) =>
+    const open = (cursor: unknown) => openSource({ config, pipeline, cursor, slot, onInbox }, clock)
+    const source = await openPatiently(open, checkpoint?.source, clock, (because) =>
       send(
         because === undefined
           ? { type: 'source-available' }
@@ -191,7 +191,7 @@ export class Host {
 
   async #stop({ lingerMs = 0 }: Extract<ToRunner, { type: 'stop' }>): Promise<void> {
     this.#hasHandedOver = true
-    // A source that failed was told already, and is no reason to stay.
+    // What failed was told already, and is no reason to stay.
     await this.#serving?.finish().catch(() => undefined)
     await this.#api?.leave(lingerMs)
     this.#serving?.closeLate()
@@ -212,11 +212,4 @@ export class Host {
   #fail(error: unknown): void {
     this.#refuse('internal', textOf(error))
   }
-}
-
-/** With its causes: the reason is often in the innermost. */
-export function textOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const code = error instanceof Fault ? `${error.code}: ` : ''
-  return code + error.message + (error.cause === undefined ? '' : `: ${textOf(error.cause)}`)
 }

@@ -4,9 +4,10 @@ process.env['ORT_DISABLE_TELEMETRY'] = '1'
 import type { ResultCode } from '@godwit/protocol/result-code'
 import { systemClock } from './clock.ts'
 import { engines } from './engine.ts'
-import { Host, textOf } from './host.ts'
+import { Host } from './host.ts'
 import type { FromRunner, ToRunner } from './messages.ts'
 import { preflight } from './preflight.ts'
+import { textOf } from './text-of.ts'
 
 /** Told by an exit code as well, for the case that nobody hears the message. */
 const exitFailed = 70

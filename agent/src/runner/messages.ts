@@ -89,8 +89,9 @@ export type FromRunner =
   | { type: 'handed-over'; checkpoint: Checkpoint }
   /** The source ended (a finite file); the runner stays. */
   | { type: 'source-ended' }
-  /** It cannot be opened and is tried again; told once for each reason. */
+  /** It cannot be opened, or failed, and is opened again and again; told once for each reason. */
   | { type: 'source-unavailable'; detail: string }
+  /** It gave something again. */
   | { type: 'source-available' }
   | { type: 'pong'; id: number; rssBytes: number; inferences: number }
   | { type: 'failed'; code: ResultCode; detail: string }

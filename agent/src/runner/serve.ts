@@ -57,7 +57,7 @@ export class Serving {
     return this.#inferencesBefore + this.#tally.inferences
   }
 
-  /** Resolves when `finish` was called, rejects when the source fails. Call once. */
+  /** Resolves when `finish` was called, rejects when the source fails; it is patient where that shall be no end. Call once. */
   run(): Promise<void> {
     this.#startWindow()
     this.#loop = this.#serve().finally(() => {

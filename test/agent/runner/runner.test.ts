@@ -252,9 +252,21 @@ describe('a process that serves', () => {
     const child = await loaded()
     const source: SourceConfig = { kind: 'replay', path: '/nonexistent/motes.csv', intervalMs: 1, loop: true }
     const said = await child.ask({ type: 'serve', source, windowMs: 10 }, 'source-unavailable')
-    expect(said).toMatchObject({ detail: expect.stringContaining('/nonexistent/motes.csv') })
+    expect(said).toMatchObject({
+      type: 'source-unavailable',
+      detail: expect.stringContaining('/nonexistent/motes.csv: ENOENT'),
+    })
     // And it stays, to be there when the source is.
     expect(child.process.exitCode).toBeNull()
+  })
+
+  test('a source that fails while it is read does not end it either', async () => {
+    const child = await loaded()
+    // Opens like a file, and cannot be read like one.
+    const source: SourceConfig = { kind: 'jsonl', path: temporaryFolder() }
+    const said = await child.ask({ type: 'serve', source, windowMs: 10 }, 'source-unavailable')
+    expect(said).toMatchObject({ type: 'source-unavailable', detail: expect.stringContaining('EISDIR') })
+    expect(await child.ask({ type: 'ping', id: 8 }, 'pong')).toMatchObject({ id: 8 })
   })
 
   function recording(): SourceConfig {

@@ -23,7 +23,7 @@ export async function openFollowed(
   cursor: unknown,
   clock: Clock,
 ): Promise<Source> {
-  return new FollowedFile(config.path, formatOf(config.kind, fields), placeOf(cursor), clock)
+  return new FollowedFile(config.path, formatOf(config.kind, fields), cursor, clock)
 }
 
 class FollowedFile implements Source {
@@ -37,10 +37,11 @@ class FollowedFile implements Source {
   /** The next line begins something new. A file renamed away and read to its end is continued by its successor. */
   #isReplaced = false
 
-  constructor(path: string, format: Format, place: Place | undefined, clock: Clock) {
+  constructor(path: string, format: Format, cursor: unknown, clock: Clock) {
     this.#path = path
     this.#format = format
-    this.#place = place
+    this.#place = placeOf(cursor)
+    this.#isReplaced = !this.#place && cursor !== null && cursor !== undefined
     this.#clock = clock
   }
 
@@ -61,23 +62,26 @@ class FollowedFile implements Source {
 
   /** The place moves only here, with a whole line: an interruption anywhere else changes nothing. */
   #takeLine(): { reading: Reading; cursor: Place } | undefined {
-    if (!this.#place) return undefined
-    const end = this.#ahead.indexOf(0x0a)
-    if (end === -1 && this.#ahead.length < lineBytesMax) return undefined
-    const length = end === -1 ? this.#ahead.length : end + 1
-    const text = this.#ahead.toString('utf8', 0, length).trim()
-    const { inode, offset } = this.#place
-    this.#ahead = this.#ahead.subarray(length)
-    this.#place = { inode, offset: offset + length }
-    if (this.#format.isHeader && offset === 0) {
-      this.#format.header(text)
-      return this.#takeLine()
+    while (this.#place) {
+      const end = this.#ahead.indexOf(0x0a)
+      if (end === -1 && this.#ahead.length < lineBytesMax) return undefined
+      const length = end === -1 ? this.#ahead.length : end + 1
+      const text = this.#ahead.toString('utf8', 0, length).trim()
+      const { inode, offset } = this.#place
+      this.#ahead = this.#ahead.subarray(length)
+      this.#place = { inode, offset: offset + length }
+      if (this.#format.isHeader && offset === 0) this.#format.header(text)
+      else if (text !== '')
+        return { reading: this.#readingOf(text, `${inode}:${offset}`), cursor: this.#place }
     }
-    if (text === '') return this.#takeLine()
-    const reading: Reading = { ...this.#format.read(text, this.#clock.now()), position: `${inode}:${offset}` }
+    return undefined
+  }
+
+  #readingOf(text: string, position: string): Reading {
+    const reading: Reading = { ...this.#format.read(text, this.#clock.now()), position }
     if (this.#isReplaced) reading.isFirst = true
     this.#isReplaced = false
-    return { reading, cursor: this.#place }
+    return reading
   }
 
   async #readAhead(): Promise<boolean> {
@@ -118,7 +122,9 @@ class FollowedFile implements Source {
     const wanted = this.#place?.inode
     if (wanted === undefined) return undefined
     const folder = dirname(this.#path)
-    const siblings = (await readdir(folder)).filter((name) => name.startsWith(basename(this.#path)))
+    const siblings = (await readdir(folder).catch(() => [])).filter((name) =>
+      name.startsWith(basename(this.#path)),
+    )
     for (const name of siblings) {
       const path = join(folder, name)
       if ((await stat(path).catch(() => undefined))?.ino === wanted) return openIfThere(path)
@@ -158,9 +164,8 @@ async function firstLineOf(file: FileHandle): Promise<string> {
   return text.slice(0, text.indexOf('\n')).trim()
 }
 
+/** A cursor of another kind of source is none. An inode is whatever number the file system gives, exact or not. */
 function placeOf(cursor: unknown): Place | undefined {
-  if (cursor === null || cursor === undefined) return undefined
-  const { inode, offset } = cursor as Partial<Place>
-  if (Number.isSafeInteger(inode) && Number.isSafeInteger(offset)) return { inode: inode!, offset: offset! }
-  throw new Fault('source-cursor', `a followed file cannot go on from ${JSON.stringify(cursor)}`)
+  const { inode, offset } = (cursor ?? {}) as Partial<Place>
+  return typeof inode === 'number' && Number.isSafeInteger(offset) ? { inode, offset: offset! } : undefined
 }

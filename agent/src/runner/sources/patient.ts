@@ -1,58 +1,82 @@
 import type { DurationMs } from '@godwit/protocol/units'
 import { type Clock, sleep } from '../clock.ts'
+import { textOf } from '../text-of.ts'
 import type { Source } from './source.ts'
 
 /** The reason why there are no readings; undefined: there are again. */
 export type TellOfSource = (because: string | undefined) => void
 
-const retryMs: DurationMs = 5_000
+/** @param cursor where the readings go on; null or undefined: at the start */
+export type Open = (cursor: unknown) => Promise<Source>
+
+const retryMsMin: DurationMs = 5_000
+const retryMsMax: DurationMs = 60_000
 
 /**
- * A source that could not be opened, tried again and again. It is no fault of the model, which serves on and answers
- * whoever asks it: a runner that ended here would get a good release rolled back.
+ * A source that cannot be opened, or that fails while it is read, is opened again and again, at the place behind the
+ * last reading that it gave. It is no fault of the model, which serves on and answers whoever asks it: a runner that
+ * ended here would get a good release rolled back.
  */
-export class PatientSource implements Source {
-  readonly #open: () => Promise<Source>
+class PatientSource implements Source {
+  readonly #open: Open
   readonly #clock: Clock
   readonly #tell: TellOfSource
   #source: Source | undefined
   #cursor: unknown
-  #told: string
+  #told: string | undefined
+  #failures = 0
+  #openedMs = 0
 
-  /** @param because what the first try came to; it is told already */
-  constructor(
-    open: () => Promise<Source>,
-    cursor: unknown,
-    because: string,
-    clock: Clock,
-    tell: TellOfSource,
-  ) {
+  constructor(open: Open, cursor: unknown, clock: Clock, tell: TellOfSource) {
     this.#open = open
     this.#cursor = cursor ?? null
-    this.#told = because
     this.#clock = clock
     this.#tell = tell
   }
 
-  async next(signal: AbortSignal) {
-    while (!this.#source) {
-      await sleep(this.#clock, retryMs, signal)
-      await this.#try()
+  async tryToOpen(): Promise<void> {
+    try {
+      this.#source = await this.#open(this.#cursor)
+      this.#openedMs = this.#clock.monotonicMs()
+    } catch (error) {
+      this.#failed(error)
     }
-    const next = await this.#source.next(signal)
-    if (next) this.#cursor = next.cursor
-    return next
   }
 
-  async #try(): Promise<void> {
-    try {
-      this.#source = await this.#open()
-      this.#tell(undefined)
-    } catch (error) {
-      const because = (error as Error).message
-      if (because !== this.#told) this.#tell(because)
-      this.#told = because
+  async next(signal: AbortSignal) {
+    for (;;) {
+      const source = this.#source
+      try {
+        const next = await source?.next(signal)
+        if (next) this.#cursor = next.cursor
+        if (source && this.#told !== undefined) this.#isBack()
+        if (source) return next
+      } catch (error) {
+        if (signal.aborted && (error as Error).name === 'AbortError') throw error
+        this.#cursor = this.position()
+        this.#source = undefined
+        // What it failed with says more than how it went.
+        await source?.close().catch(() => {})
+        // One that gives a reading now and then and fails again is no better for it.
+        if (this.#clock.monotonicMs() - this.#openedMs > retryMsMax) this.#failures = 0
+        this.#failed(error)
+      }
+      await sleep(this.#clock, Math.min(retryMsMax, retryMsMin * 2 ** (this.#failures - 1)), signal)
+      await this.tryToOpen()
     }
+  }
+
+  /** Only when it gave something: many a source that fails opens without complaint. */
+  #isBack(): void {
+    this.#told = undefined
+    this.#tell(undefined)
+  }
+
+  #failed(error: unknown): void {
+    this.#failures++
+    const because = textOf(error)
+    if (because !== this.#told) this.#tell(because)
+    this.#told = because
   }
 
   position(): unknown {
@@ -69,16 +93,12 @@ export class PatientSource implements Source {
 }
 
 export async function openPatiently(
-  open: () => Promise<Source>,
+  open: Open,
   cursor: unknown,
   clock: Clock,
   tell: TellOfSource,
 ): Promise<Source> {
-  try {
-    return await open()
-  } catch (error) {
-    const because = (error as Error).message
-    tell(because)
-    return new PatientSource(open, cursor, because, clock, tell)
-  }
+  const source = new PatientSource(open, cursor, clock, tell)
+  await source.tryToOpen()
+  return source
 }

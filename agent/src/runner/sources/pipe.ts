@@ -45,10 +45,8 @@ export async function openPipe(
       'source-unavailable',
       path === undefined
         ? 'standard input is no pipe; a file is read with kind `jsonl`'
-        : `cannot open the FIFO ${path}: ${(cause as Error).message}`,
-      {
-        cause,
-      },
+        : `cannot open the FIFO ${path}`,
+      { cause },
     )
   }
   return new PipeSource(socket, chunks, plainMapping(fields), restOf(cursor), clock)

@@ -49,11 +49,14 @@ function fromJsonl(lines: string[], fields: readonly string[], name: string): Re
 }
 
 function parse(line: string, place: string): Record<string, unknown> {
+  let cause: unknown
   try {
-    return JSON.parse(line) as Record<string, unknown>
-  } catch (cause) {
-    throw new Fault('recording-malformed', `${place} is no JSON object`, { cause })
+    const row: unknown = JSON.parse(line)
+    if (typeof row === 'object' && row !== null) return row as Record<string, unknown>
+  } catch (error) {
+    cause = error
   }
+  throw new Fault('recording-malformed', `${place} is no JSON object`, { cause })
 }
 
 function emptyColumns(fields: readonly string[], length: number): Map<string, Float64Array> {

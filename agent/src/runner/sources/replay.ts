@@ -52,8 +52,9 @@ export function replay(
   }
 }
 
+/** A cursor of another kind of source is none. */
 function placeOf(cursor: unknown): Place {
-  const { pass, index } = (cursor ?? { pass: 0, index: 0 }) as Partial<Place>
+  const { pass, index } = (cursor ?? {}) as Partial<Place>
   if (Number.isSafeInteger(pass) && Number.isSafeInteger(index)) return { pass: pass!, index: index! }
-  throw new Fault('source-cursor', `a replay cannot go on from ${JSON.stringify(cursor)}`)
+  return { pass: 0, index: 0 }
 }

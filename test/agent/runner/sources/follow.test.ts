@@ -128,6 +128,29 @@ test('an interrupted wait loses no line', async () => {
   expect((await take()).t).toBe(2)
 })
 
+test('passes over any number of empty lines', async () => {
+  const path = fresh(`${'\n'.repeat(60_000)}{"t":1}\n`)
+  const { take } = await follow(path)
+  expect((await take()).t).toBe(1)
+})
+
+test('goes on where a file system numbers its files beyond 2^53', async () => {
+  const path = fresh('{"t":1}\n')
+  const { take } = await follow(path, { inode: 2 ** 60, offset: 0 })
+  // Not that file: but its number is one.
+  expect((await take()).reading.isFirst).toBe(true)
+})
+
+test('begins at the start where the checkpoint is of another kind of source, and says that it does', async () => {
+  const path = fresh('{"t":1}\n{"t":2}\n')
+  const { take } = await follow(path, { pass: 3, index: 7 })
+  const readings = [await take(), await take()]
+  expect(readings.map(({ t, reading }) => [t, reading.isFirst])).toEqual([
+    [1, true],
+    [2, undefined],
+  ])
+})
+
 async function followCsv(path: string, cursor?: unknown) {
   const clock = new ManualClock()
   const source = await openFollowed({ kind: 'csv', path }, ['t', 'h'], cursor, clock)

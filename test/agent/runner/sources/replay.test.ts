@@ -1,6 +1,9 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { readRecording } from '@godwit/agent/runner/sources/recording'
-import { replay } from '@godwit/agent/runner/sources/replay'
+import { openReplay, replay } from '@godwit/agent/runner/sources/replay'
 import { describe, expect, test } from 'vitest'
+import { temporaryFolder } from '../bundle-on-disk.ts'
 import { ManualClock } from '../manual-clock.ts'
 
 const csv = '\uFEFFtime,humidity,"temp, C",temperature\r\n1,40,x,20.5\r\n2,,y,21\r\n3,"41",z,n/a\r\n'
@@ -26,6 +29,9 @@ describe('recordings', () => {
   })
 
   test('a broken line is named', () => {
+    expect(() => readRecording('{"t":1}\nnull\n', ['t'], 'mote.jsonl')).toThrow(
+      'mote.jsonl:2 is no JSON object',
+    )
     expect(() => readRecording('{"t":1}\n{"t":', ['t'], 'mote.jsonl')).toThrow(
       'mote.jsonl:2 is no JSON object',
     )
@@ -105,6 +111,14 @@ describe('replay', () => {
     expect(clock.waiting).toBe(0)
     clock.advance(100)
     expect((await source.next(never))?.reading).toMatchObject({ position: '0:1', values: { t: 20 } })
+  })
+
+  test('begins at the start where the checkpoint is of another kind of source', async () => {
+    const path = join(temporaryFolder(), 'recording.csv')
+    writeFileSync(path, 't\n10\n')
+    const config = { kind: 'replay' as const, path, intervalMs: 0, loop: false }
+    const source = await openReplay(config, ['t'], { pending: [] }, new ManualClock())
+    expect((await source.next(never))?.reading).toMatchObject({ isFirst: true, values: { t: 10 } })
   })
 
   test('ends where the recording ends', async () => {
