@@ -1,9 +1,10 @@
 import { PassThrough } from 'node:stream'
 import { FrameMeter, metered, pace } from '@godwit/hub/mqtt/frame-meter'
 import { topics } from '@godwit/protocol/topics'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fleet, TestDevice } from '../hub/mqtt/test-device.ts'
 import { type Box, newHub } from '../hub/support/new-hub.ts'
+import { waitFor } from '../support/wait-for.ts'
 
 let box: Box
 let mallory: TestDevice
@@ -35,7 +36,7 @@ test('rubbish without end neither stops the telemetry of others nor fills the au
     topics.telemetry(fleet, 'honest', 'event'),
     honest.seal({ stream: 'event', records: [event] }),
   )
-  await vi.waitFor(() => expect(honest.on(topics.ack(fleet, 'honest'))).toHaveLength(1))
+  await waitFor(() => expect(honest.on(topics.ack(fleet, 'honest'))).toHaveLength(1))
   expect((await audited()).length - before).toBeLessThan(5)
 })
 

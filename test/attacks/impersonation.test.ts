@@ -1,8 +1,9 @@
 import { topics } from '@godwit/protocol/topics'
 import { mintDeviceToken } from '@godwit/protocol/trust/device-token'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fleet, TestDevice } from '../hub/mqtt/test-device.ts'
 import { type Box, newHub, seedOf } from '../hub/support/new-hub.ts'
+import { waitFor } from '../support/wait-for.ts'
 
 let box: Box
 let mallory: TestDevice
@@ -60,7 +61,7 @@ test("telemetry in another's name is not stored for either of them", async () =>
   // Signed by oneself but about the victim; about oneself but signed by a stranger.
   await mallory.publish(topic, mallory.seal({ stream: 'event', deviceId: 'victim', records: [event] }))
   await mallory.publish(topic, mallory.seal({ stream: 'event', records: [event] }, seedOf(99)))
-  await vi.waitFor(async () =>
+  await waitFor(async () =>
     expect((await told()).filter((kind) => String(kind).startsWith('message_')).length).toBeGreaterThan(0),
   )
   const { body } = await box.hub.http.inject({
@@ -74,7 +75,7 @@ test("a report in another's name changes neither of them", async () => {
   await mallory.connect()
   const slot = { phase: 'idle', attempt: 0, answered: 0 } as const
   await mallory.publish(topics.reported(fleet, 'mallory'), victim.report(0, slot), { qos: 1, retain: true })
-  await vi.waitFor(async () =>
+  await waitFor(async () =>
     expect((await told()).some((kind) => String(kind).startsWith('message_'))).toBe(true),
   )
   for (const id of ['mallory', 'victim'])
@@ -88,7 +89,7 @@ test("a will on another's topic is never published", async () => {
   const will = { topic: topics.state(fleet, 'victim'), payload, qos: 1 as const, retain: true }
   await mallory.connect({ will })
   mallory.client.stream.destroy()
-  await vi.waitFor(async () =>
+  await waitFor(async () =>
     expect(
       (await box.hub.services.audit.before(undefined, 100)).map(({ who, action }) => [who, action]),
     ).toContainEqual(['device:mallory', 'mqtt.refused']),

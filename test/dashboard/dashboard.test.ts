@@ -1,5 +1,6 @@
 import type { Browser } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { waitFor } from '../support/wait-for.ts'
 import { type Look, launch, open, tabTo, whyNoBrowser } from './browser.ts'
 import { type Answers, FakeHub } from './fake-hub.ts'
 import { sampleAnswers } from './sample-answers.ts'
@@ -213,7 +214,7 @@ describe.skipIf(reason !== undefined)('the dashboard', () => {
     await page.getByLabel('Name').fill('ana')
     await page.getByLabel('Password').fill('correct horse battery')
     await page.getByRole('button', { name: 'Log in' }).click()
-    await vi.waitFor(() => expect(hub.received).toHaveLength(1))
+    await waitFor(() => expect(hub.received).toHaveLength(1))
     expect(hub.received[0]).toMatchObject({ method: 'POST', path: '/api/v1/session', csrf: '1' })
     expect(JSON.parse(hub.received[0]!.body)).toEqual({ name: 'ana', password: 'correct horse battery' })
   })
@@ -238,7 +239,7 @@ describe.skipIf(reason !== undefined)('the dashboard', () => {
     await page.getByLabel('Name', { exact: true }).fill('cleo')
     await page.getByLabel('approver').last().check()
     await page.getByRole('button', { name: 'Make an account' }).click()
-    await vi.waitFor(() => expect(hub.received).toHaveLength(1))
+    await waitFor(() => expect(hub.received).toHaveLength(1))
     expect(JSON.parse(hub.received[0]!.body)).toEqual({ name: 'cleo', roles: ['viewer', 'approver'] })
     const viewer = await visit('/settings', (answers) => {
       answers['/api/v1/session'] = { who: 'guest', roles: ['viewer'] }
@@ -260,7 +261,7 @@ describe.skipIf(reason !== undefined)('the dashboard', () => {
     await page.getByLabel('Name').fill('cam-7')
     await page.getByLabel('Labels').fill('line=3, site=hall')
     await page.getByRole('button', { name: 'The fingerprints are the same' }).click()
-    await vi.waitFor(() => expect(hub.received).toHaveLength(1))
+    await waitFor(() => expect(hub.received).toHaveLength(1))
     expect(hub.received[0]!.path).toBe(`/api/v1/pending-devices/${fingerprint.replaceAll(' ', '')}/approve`)
     const labels = { line: '3', site: 'hall' }
     expect(JSON.parse(hub.received[0]!.body)).toEqual({ deviceId: 'cam-7', labels })
@@ -279,7 +280,7 @@ describe.skipIf(reason !== undefined)('the dashboard', () => {
     expect(await make.isDisabled()).toBe(true)
     await page.getByLabel('The same again').fill('correct horse battery')
     await make.click()
-    await vi.waitFor(() => expect(hub.received).toHaveLength(1))
+    await waitFor(() => expect(hub.received).toHaveLength(1))
     expect(hub.received[0]).toMatchObject({ path: '/api/v1/session/account', csrf: '1' })
     expect(JSON.parse(hub.received[0]!.body)).toEqual({ name: 'ana', password: 'correct horse battery' })
   })

@@ -10,8 +10,9 @@ import { rootedSysfs } from '@godwit/agent/energy/sysfs'
 import { startAgent } from '@godwit/agent/wiring'
 import { keyFingerprint } from '@godwit/protocol/messages/enrolment'
 import { sha256Hex } from '@godwit/protocol/release/blocks'
-import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { type Box, newHub } from '../hub/support/new-hub.ts'
+import { waitFor } from '../support/wait-for.ts'
 
 let box: Box
 let directory: string
@@ -79,18 +80,11 @@ const ask = (method: 'GET' | 'POST', url: string, payload?: object) =>
     ...(payload && { payload }),
   })
 const isOnline = (id: string) =>
-  vi.waitFor(
-    async () => expect(await box.hub.services.fleet.device(id)).toMatchObject({ status: 'online' }),
-    {
-      timeout: 30_000,
-    },
-  )
+  waitFor(async () => expect(await box.hub.services.fleet.device(id)).toMatchObject({ status: 'online' }))
 
 test('a device that nobody knows waits, shows its fingerprint, and works once an operator lets it in', async () => {
   const { said } = arrives('cam')
-  await vi.waitFor(() => expect(said.some(({ fingerprint }) => fingerprint !== undefined)).toBe(true), {
-    timeout: 30_000,
-  })
+  await waitFor(() => expect(said.some(({ fingerprint }) => fingerprint !== undefined)).toBe(true))
   const [waiting] = (await ask('GET', '/pending-devices')).json().items
   expect(said.find(({ fingerprint }) => fingerprint)).toMatchObject({ fingerprint: waiting.fingerprint })
   expect(waiting.fingerprint).toBe(keyFingerprint(publicKeyHex(deviceKey(pathsIn(join(directory, 'cam'))))))
@@ -125,14 +119,11 @@ test('a running agent that is asked for another key takes it, and comes back by 
   await isOnline('cam')
   const { connection } = (await box.hub.services.fleet.device('cam'))!
   askForRotation(paths)
-  await vi.waitFor(
-    async () => {
-      const device = (await box.hub.services.fleet.device('cam'))!
-      expect(device.publicKey).not.toBe(publicKey)
-      expect(device.connection).toBeGreaterThan(connection)
-      expect(device.status).toBe('online')
-    },
-    { timeout: 30_000 },
-  )
+  await waitFor(async () => {
+    const device = (await box.hub.services.fleet.device('cam'))!
+    expect(device.publicKey).not.toBe(publicKey)
+    expect(device.connection).toBeGreaterThan(connection)
+    expect(device.status).toBe('online')
+  })
   expect(publicKeyHex(deviceKey(paths))).toBe((await box.hub.services.fleet.device('cam'))!.publicKey)
 })

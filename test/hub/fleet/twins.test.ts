@@ -1,6 +1,7 @@
 import { Twins } from '@godwit/hub/fleet/twins'
 import { topics } from '@godwit/protocol/topics'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { waitFor } from '../../support/wait-for.ts'
 import { fleet, TestDevice } from '../mqtt/test-device.ts'
 import { type Box, newHub } from '../support/new-hub.ts'
 
@@ -50,7 +51,7 @@ describe('at the hub', () => {
       await cam.publish(topics.state(fleet, 'cam'), state, { qos: 1, retain: true })
       await cam.end()
     }
-    await vi.waitFor(() => expect(box.hub.services.fleet.twins()).toEqual(['cam']))
+    await waitFor(() => expect(box.hub.services.fleet.twins()).toEqual(['cam']))
     const overview = await box.hub.http.inject({
       url: '/api/v1/overview',
       headers: { authorization: `Bearer ${box.adminToken}` },

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Hub } from '@godwit/hub/wiring'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { waitFor } from '../../support/wait-for.ts'
 import { goalOf, type Known, listedVersion, plainFiles, TestDevice } from '../mqtt/test-device.ts'
 import { disable, person, type TestPerson } from '../rollout/people.ts'
 import { type Box, newHub } from '../support/new-hub.ts'
@@ -371,7 +372,7 @@ describe('install windows', () => {
   test('of a plan stand in the signed directives', async () => {
     const installWindows = nights
     await made({ ...request, plan: { waves: plan.waves, installWindows } })
-    await vi.waitFor(async () => {
+    await waitFor(async () => {
       const goals = await Promise.all(['d0', 'd1', 'd2'].map((id) => box.hub.services.directives.goalsOf(id)))
       expect(goals.map((goal) => goal['default']?.installWindows).filter(Boolean)).toEqual([nights])
     })

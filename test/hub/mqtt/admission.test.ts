@@ -3,7 +3,8 @@ import { connect } from 'node:net'
 import { brokerDefaults } from '@godwit/hub/mqtt/broker'
 import { FrameMeter } from '@godwit/hub/mqtt/frame-meter'
 import { topics } from '@godwit/protocol/topics'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { waitFor } from '../../support/wait-for.ts'
 import { type Box, newHub, seedOf } from '../support/new-hub.ts'
 import { fleet, TestDevice } from './test-device.ts'
 
@@ -78,7 +79,7 @@ describe('a device that publishes', () => {
     cam.publish(topic, 'x').catch(() => {})
     await cam.hasClosed()
     if (!topic.startsWith('$SYS'))
-      await vi.waitFor(async () => expect(await audited()).toContain('device:cam mqtt.refused'))
+      await waitFor(async () => expect(await audited()).toContain('device:cam mqtt.refused'))
   })
 
   test('a retained message where none belongs is thrown out', async () => {
@@ -93,7 +94,7 @@ describe('a device that publishes', () => {
       cam.publish(topics.state(fleet, 'valve'), 'x').catch(() => {})
       await cam.hasClosed()
     }
-    await vi.waitFor(async () => expect(await audited()).toContain('device:cam mqtt.refused'))
+    await waitFor(async () => expect(await audited()).toContain('device:cam mqtt.refused'))
     expect((await audited()).filter((line) => line === 'device:cam mqtt.refused')).toHaveLength(1)
   })
 
@@ -120,7 +121,7 @@ describe('a device that publishes', () => {
     }[kind]!
     const before = await box.hub.services.fleet.device('cam')
     await cam.publish(topic, payload)
-    await vi.waitFor(async () =>
+    await waitFor(async () =>
       expect((await news()).some((found) => String(found).startsWith('message_'))).toBe(true),
     )
     expect(cam.client.connected).toBe(true)
@@ -130,7 +131,7 @@ describe('a device that publishes', () => {
   test('a payload that is too long for its topic keeps its connection, and nothing of it is kept', async () => {
     await cam.connect()
     await cam.publish(topics.state(fleet, 'cam'), 'x'.repeat(5_000), { qos: 1, retain: true })
-    await vi.waitFor(async () => expect(await news()).toContain('message_too_long'))
+    await waitFor(async () => expect(await news()).toContain('message_too_long'))
     expect((await box.hub.services.fleet.device('cam'))?.status).toBe('offline')
     await cam.publish(topics.state(fleet, 'cam'), cam.state('online', 1))
     expect((await box.hub.services.fleet.device('cam'))?.status).toBe('online')
@@ -157,7 +158,7 @@ describe('a device that subscribes', () => {
     ]
     for (const filter of filters) await expect(cam.client.subscribeAsync(filter)).rejects.toThrow()
     await cam.client.subscribeAsync(topics.downAll(fleet, 'cam'))
-    await vi.waitFor(async () => expect(await audited()).toContain('device:cam mqtt.refused'))
+    await waitFor(async () => expect(await audited()).toContain('device:cam mqtt.refused'))
   })
 })
 

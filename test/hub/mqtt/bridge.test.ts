@@ -3,7 +3,8 @@ import { startBroker } from '@godwit/hub/mqtt/broker'
 import { sha256Hex } from '@godwit/protocol/release/blocks'
 import { targetPathOf } from '@godwit/protocol/release/release'
 import { topics } from '@godwit/protocol/topics'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { waitFor } from '../../support/wait-for.ts'
 import { type Box, newHub, signedTargets } from '../support/new-hub.ts'
 import { fleet, goalOf, type Known, listedVersion, plainFiles, TestDevice } from './test-device.ts'
 
@@ -30,10 +31,10 @@ describe('what the hub retains', () => {
     const version = await listedVersion(box, '1', plainFiles(1))
     await box.hub.services.directives.setGoal(['cam'], 'default', goalOf(version), { who: 'test' })
     await (await cam.connect()).subscribeAll()
-    await vi.waitFor(() =>
+    await waitFor(() =>
       expect(cam.directive()?.slots['default']?.releaseDigest).toBe(version.ref.releaseDigest),
     )
-    await vi.waitFor(() =>
+    await waitFor(() =>
       expect(retainedMeta(cam).sort()).toEqual([
         'root/1',
         expect.stringMatching(/^snapshot\/\d+$/),
@@ -57,10 +58,10 @@ describe('what the hub retains', () => {
     await next.start()
     await cam.connect({}, next.addresses.mqttUrl)
     await cam.subscribeAll()
-    await vi.waitFor(() =>
+    await waitFor(() =>
       expect(cam.directive()?.slots['default']?.releaseDigest).toBe(version.ref.releaseDigest),
     )
-    await vi.waitFor(() => expect(retainedMeta(cam)).toHaveLength(4))
+    await waitFor(() => expect(retainedMeta(cam)).toHaveLength(4))
     expect(JSON.parse(cam.on(topics.hub(fleet))[0]!).epoch).not.toBe(box.hub.services.epoch)
   })
 
@@ -74,7 +75,7 @@ describe('what the hub retains', () => {
     const verdict = await box.hub.services.repository.acceptTargets(signedTargets(2), 'test')
     expect(verdict).toMatchObject({ trusted: true })
     await (await cam.connect()).subscribeAll()
-    await vi.waitFor(() =>
+    await waitFor(() =>
       expect(retainedMeta(cam).sort()).toEqual([
         'root/1',
         expect.stringMatching(/^snapshot\/\d+$/),
@@ -90,9 +91,9 @@ describe('a directive', () => {
     await (await cam.connect()).subscribeAll()
     const version = await listedVersion(box, '1', plainFiles(1))
     await box.hub.services.directives.setGoal(['cam'], 'default', goalOf(version), { who: 'test' })
-    await vi.waitFor(() => expect(cam.on(topics.desired(fleet, 'cam'))).toHaveLength(1))
+    await waitFor(() => expect(cam.on(topics.desired(fleet, 'cam'))).toHaveLength(1))
     await cam.publish(topics.birth(fleet, 'cam'), cam.birth(1))
-    await vi.waitFor(() => expect(cam.on(topics.desired(fleet, 'cam'))).toHaveLength(2))
+    await waitFor(() => expect(cam.on(topics.desired(fleet, 'cam'))).toHaveLength(2))
     expect((await box.hub.services.fleet.device('cam'))?.birth?.agentVersion).toBe('1')
   })
 
@@ -103,7 +104,7 @@ describe('a directive', () => {
     await (await cam.connect()).subscribeAll()
     const version = await listedVersion(box, '1', plainFiles(1))
     await box.hub.services.directives.setGoal(['cam'], 'default', goalOf(version), { who: 'test' })
-    await vi.waitFor(() => expect(cam.directive()).toBeDefined())
+    await waitFor(() => expect(cam.directive()).toBeDefined())
     expect(valve.directive()).toBeUndefined()
   })
 })
@@ -122,14 +123,14 @@ describe('presence', () => {
     await cam.publish(topics.state(fleet, 'cam'), cam.state('online', 1), { qos: 1, retain: true })
     expect(await status()).toBe('online')
     cam.client.stream.destroy()
-    await vi.waitFor(async () => expect(await status()).toBe('offline'))
+    await waitFor(async () => expect(await status()).toBe('offline'))
   })
 
   test('is offline when a connection ends without a word', async () => {
     await cam.connect()
     await cam.publish(topics.state(fleet, 'cam'), cam.state('online', 1))
     await cam.end()
-    await vi.waitFor(async () => expect(await status()).toBe('offline'))
+    await waitFor(async () => expect(await status()).toBe('offline'))
   })
 
   test('of a device that was online is not claimed by the next hub', async () => {
@@ -185,16 +186,12 @@ describe('blocks over MQTT', () => {
       ),
     )
     for (const device of [cam, valve, listener])
-      await vi.waitFor(
-        () => {
-          const bytes = blocksOf().map(
-            (sha256) =>
-              device.received.find(({ topic }) => topic.endsWith(sha256))?.payload ?? Buffer.alloc(0),
-          )
-          expect(sha256Hex(Buffer.concat(bytes))).toBe(blob)
-        },
-        { timeout: 20_000 },
-      )
+      await waitFor(() => {
+        const bytes = blocksOf().map(
+          (sha256) => device.received.find(({ topic }) => topic.endsWith(sha256))?.payload ?? Buffer.alloc(0),
+        )
+        expect(sha256Hex(Buffer.concat(bytes))).toBe(blob)
+      })
     for (const sha256 of blocksOf()) expect(listener.on(topics.block(fleet, sha256))).toHaveLength(1)
     await bridge.stop()
     await broker.stop()
@@ -204,9 +201,9 @@ describe('blocks over MQTT', () => {
     await withBlocks(cam, blocksOf())
     const [first] = blocksOf()
     await cam.publish(topics.blockRequest(fleet, 'cam'), request([first!]))
-    await vi.waitFor(() => expect(cam.on(topics.block(fleet, first!))).toHaveLength(1))
+    await waitFor(() => expect(cam.on(topics.block(fleet, first!))).toHaveLength(1))
     await cam.publish(topics.blockRequest(fleet, 'cam'), request([first!], { again: true }))
-    await vi.waitFor(() => expect(cam.on(topics.block(fleet, first!))).toHaveLength(2))
+    await waitFor(() => expect(cam.on(topics.block(fleet, first!))).toHaveLength(2))
   })
 
   test('bring the release document as one block', async () => {
@@ -218,7 +215,7 @@ describe('blocks over MQTT', () => {
       blocks: [{ index: 0, sha256: releaseDigest }],
     }
     await cam.publish(topics.blockRequest(fleet, 'cam'), JSON.stringify(ask))
-    await vi.waitFor(() =>
+    await waitFor(() =>
       expect(cam.on(topics.block(fleet, releaseDigest))[0]).toBe(new TextDecoder().decode(version.bytes)),
     )
   })
@@ -231,7 +228,7 @@ describe('blocks over MQTT', () => {
   ])('%s are refused, with the reason', async (_, change, code) => {
     await (await cam.connect()).subscribeAll()
     await cam.publish(topics.blockRequest(fleet, 'cam'), request(blocksOf(), change))
-    await vi.waitFor(() =>
+    await waitFor(() =>
       expect(cam.on(topics.blockRefusal(fleet, 'cam')).map((text) => JSON.parse(text).code)).toEqual([code]),
     )
   })
@@ -250,7 +247,7 @@ describe('blocks over MQTT', () => {
     ).toMatchObject({ trusted: true })
     expect(await repository.acceptTargets(signedTargets(3), 'test')).toMatchObject({ trusted: true })
     await cam.publish(topics.blockRequest(fleet, 'cam'), request(blocksOf()))
-    await vi.waitFor(() =>
+    await waitFor(() =>
       expect(cam.on(topics.blockRefusal(fleet, 'cam')).map((text) => JSON.parse(text).code)).toEqual([
         'not_listed',
       ]),

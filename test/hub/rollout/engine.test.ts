@@ -1,7 +1,8 @@
 import type { CreateRequest } from '@godwit/hub/rollout/create'
 import type { Hub } from '@godwit/hub/wiring'
 import { topics } from '@godwit/protocol/topics'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { waitFor } from '../../support/wait-for.ts'
 import {
   fleet,
   goalOf,
@@ -59,9 +60,7 @@ afterEach(async () => {
 })
 
 const hasDirective = (device: TestDevice, version: Known) =>
-  vi.waitFor(() =>
-    expect(device.directive()?.slots['default']?.releaseDigest).toBe(version.ref.releaseDigest),
-  )
+  waitFor(() => expect(device.directive()?.slots['default']?.releaseDigest).toBe(version.ref.releaseDigest))
 const told = (version: Known) =>
   devices.filter(
     (device) => device.directive()?.slots['default']?.releaseDigest === version.ref.releaseDigest,
@@ -89,7 +88,7 @@ async function decided(id: string) {
 
 /** The wave's one device that has been told. */
 async function canary(): Promise<TestDevice> {
-  await vi.waitFor(() => expect(told(v2)).toHaveLength(1))
+  await waitFor(() => expect(told(v2)).toHaveLength(1))
   return told(v2)[0]!
 }
 
@@ -112,19 +111,19 @@ describe('a rollout on a real hub', () => {
     const id = await create()
     const first = await canary()
     await first.says('downloading', v2, undefined, v1)
-    await vi.waitFor(async () =>
+    await waitFor(async () =>
       expect((await rolloutOf(id)).deployments.get(first.id)?.state).toBe('downloading'),
     )
     await first.says('committed', v2, 'ok')
-    await vi.waitFor(async () => expect((await rolloutOf(id)).waves[0]?.state).toBe('soaking'))
+    await waitFor(async () => expect((await rolloutOf(id)).waves[0]?.state).toBe('soaking'))
     await sample(first, v2)
     await tick(60_000)
-    await vi.waitFor(() => expect(told(v2)).toHaveLength(4))
+    await waitFor(() => expect(told(v2)).toHaveLength(4))
     for (const device of devices.filter((device) => device !== first)) {
       await device.says('committed', v2, 'ok')
       await sample(device, v2)
     }
-    await vi.waitFor(async () => expect((await rolloutOf(id)).waves[1]?.state).toBe('soaking'))
+    await waitFor(async () => expect((await rolloutOf(id)).waves[1]?.state).toBe('soaking'))
     await tick(60_000)
     expect((await rolloutOf(id)).phase).toBe('completed')
     const kinds = (await decided(id)).map(({ kind }) => kind)
@@ -140,7 +139,7 @@ describe('a rollout on a real hub', () => {
     const id = await create()
     const first = await canary()
     await first.says('refused', v2, 'selftest_accuracy', v1)
-    await vi.waitFor(async () => expect((await rolloutOf(id)).phase).toBe('paused'))
+    await waitFor(async () => expect((await rolloutOf(id)).phase).toBe('paused'))
     await tick(3_600_000)
     expect(told(v1)).toHaveLength(3)
     const entry = (await decided(id)).at(-1)
@@ -157,7 +156,7 @@ describe('a rollout on a real hub', () => {
     const first = await canary()
     await first.says('committed', v2, 'ok')
     await sample(first, v1)
-    await vi.waitFor(async () => expect((await rolloutOf(id)).waves[0]?.state).toBe('soaking'))
+    await waitFor(async () => expect((await rolloutOf(id)).waves[0]?.state).toBe('soaking'))
     await tick(60_000)
     await tick(86_400_000)
     expect((await rolloutOf(id)).waves[0]?.state).toBe('held')
@@ -168,7 +167,7 @@ describe('a rollout on a real hub', () => {
     const id = await create()
     const first = await canary()
     await first.says('committed', v2, 'ok')
-    await vi.waitFor(async () => expect((await rolloutOf(id)).waves[0]?.state).toBe('soaking'))
+    await waitFor(async () => expect((await rolloutOf(id)).waves[0]?.state).toBe('soaking'))
     await sample(first, v2, { inferences: 20, errors: 5, readings: 25 })
     await tick()
     expect((await rolloutOf(id)).reason?.text).toBe('error rate 20 % > 2 % (1 of 1 devices)')
@@ -178,7 +177,7 @@ describe('a rollout on a real hub', () => {
     const id = await create()
     const first = await canary()
     await first.says('committed', v2, 'ok')
-    await vi.waitFor(async () => expect((await rolloutOf(id)).waves[0]?.state).toBe('soaking'))
+    await waitFor(async () => expect((await rolloutOf(id)).waves[0]?.state).toBe('soaking'))
     const verdict = await box.hub.services.rollouts.act(id, 'rollback', {
       who: 'token:ana',
       reason: 'it hums',
@@ -186,7 +185,7 @@ describe('a rollout on a real hub', () => {
     expect(verdict).toMatchObject({ acted: true })
     await hasDirective(first, v1)
     await first.says('committed', v1, 'ok')
-    await vi.waitFor(async () => expect((await rolloutOf(id)).phase).toBe('rolled_back'))
+    await waitFor(async () => expect((await rolloutOf(id)).phase).toBe('rolled_back'))
     expect((await rolloutOf(id)).deployments.get(first.id)?.state).toBe('rolled_back')
     const entries = await decided(id)
     expect(entries.find(({ kind }) => kind === 'rolling_back')).toMatchObject({
@@ -218,12 +217,12 @@ describe('a rollout on a real hub', () => {
     const first = await canary()
     const before = first.directive().version
     await first.says('idle', v2, 'link_lost', v1)
-    await vi.waitFor(async () => expect((await rolloutOf(id)).phase).toBe('paused'))
+    await waitFor(async () => expect((await rolloutOf(id)).phase).toBe('paused'))
     await box.hub.services.rollouts.act(id, 'retry', { who: 'token:ana', reason: 'link is back' })
     await box.hub.services.rollouts.act(id, 'resume', { who: 'token:ana', reason: 'link is back' })
-    await vi.waitFor(() => expect(first.directive().version).toBeGreaterThan(before))
+    await waitFor(() => expect(first.directive().version).toBeGreaterThan(before))
     await first.says('committed', v2, 'ok')
-    await vi.waitFor(async () =>
+    await waitFor(async () =>
       expect((await rolloutOf(id)).deployments.get(first.id)?.state).toBe('succeeded'),
     )
   })
@@ -232,7 +231,7 @@ describe('a rollout on a real hub', () => {
     const id = await create()
     const first = await canary()
     await first.says('committed', v2, 'ok')
-    await vi.waitFor(async () => expect((await rolloutOf(id)).waves[0]?.state).toBe('soaking'))
+    await waitFor(async () => expect((await rolloutOf(id)).waves[0]?.state).toBe('soaking'))
     await sample(first, v2)
     const before = await rolloutOf(id)
     await box.hub.stop()
@@ -249,9 +248,7 @@ describe('a rollout on a real hub', () => {
     const id = await create()
     const first = await canary()
     await box.hub.services.fleet.revoke(first.id, 'token:ana')
-    await vi.waitFor(async () =>
-      expect((await rolloutOf(id)).deployments.get(first.id)?.state).toBe('skipped'),
-    )
+    await waitFor(async () => expect((await rolloutOf(id)).deployments.get(first.id)?.state).toBe('skipped'))
   })
 })
 

@@ -5,7 +5,8 @@ import type { WindowRecord } from '@godwit/protocol/messages/telemetry'
 import { latencyBucketMicros } from '@godwit/protocol/messages/telemetry'
 import { topics } from '@godwit/protocol/topics'
 import { utf8 } from '@godwit/protocol/trust/encoding'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { waitFor } from '../../support/wait-for.ts'
 import { eventBody, fleet, listedVersion, plainFiles, TestDevice, windowBody } from '../mqtt/test-device.ts'
 import { type Box, newHub, seedOf } from '../support/new-hub.ts'
 
@@ -41,7 +42,7 @@ describe('telemetry over MQTT', () => {
   test('is stored before the broker acknowledges it, and acked by the hub after that', async () => {
     await send(cam.seal({ stream: 'event', records: records(1, 2) }))
     expect(await stored()).toEqual([1, 2])
-    await vi.waitFor(() => expect(acks()).toEqual([{ event: 2 }]))
+    await waitFor(() => expect(acks()).toEqual([{ event: 2 }]))
   })
 
   test('of many at once is all there, and every batch is answered', async () => {
@@ -49,7 +50,7 @@ describe('telemetry over MQTT', () => {
       Array.from({ length: 40 }, (_, i) => send(cam.seal({ stream: 'event', records: records(i + 1) }))),
     )
     expect(await stored()).toHaveLength(40)
-    await vi.waitFor(() => expect(acks()).toHaveLength(40))
+    await waitFor(() => expect(acks()).toHaveLength(40))
     expect(Math.max(...acks().map(({ event }) => event))).toBe(40)
   })
 
@@ -65,7 +66,7 @@ describe('telemetry over MQTT', () => {
   ])('%s is not stored and not acked, and the next one is', async (_, seal) => {
     await send(seal())
     await send(cam.seal({ stream: 'event', session: 'session-2', records: records(1) }))
-    await vi.waitFor(() => expect(acks()).toHaveLength(1))
+    await waitFor(() => expect(acks()).toHaveLength(1))
     expect(await stored()).toEqual([1])
   })
 
@@ -79,7 +80,7 @@ describe('telemetry over MQTT', () => {
     // The ack was lost with the hub, so the device sends everything again, and more.
     await send(cam.seal({ stream: 'event', records: records(1, 2, 3) }))
     expect(await stored(next)).toEqual([1, 2, 3])
-    await vi.waitFor(() => expect(acks().at(-1)).toEqual({ event: 3 }))
+    await waitFor(() => expect(acks().at(-1)).toEqual({ event: 3 }))
   })
 
   test('shows what is missing and why', async () => {
@@ -169,7 +170,7 @@ describe('telemetry over MQTT', () => {
   test('is acked with the time of the hub, from which a device learns how wrong its clock is', async () => {
     await send(cam.seal({ stream: 'event', records: records(1) }))
     const answers = () => cam.on(topics.ack(fleet, 'cam')).map((text) => JSON.parse(text))
-    await vi.waitFor(() => expect(answers()[0]).toMatchObject({ time: new Date(box.time.now).toISOString() }))
+    await waitFor(() => expect(answers()[0]).toMatchObject({ time: new Date(box.time.now).toISOString() }))
   })
 
   test('is listed: windows, events by kind, energy with its label', async () => {

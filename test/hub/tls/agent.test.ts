@@ -2,7 +2,8 @@ import { fileURLToPath } from 'node:url'
 import { agentConfig } from '@godwit/agent/config'
 import { rootedSysfs } from '@godwit/agent/energy/sysfs'
 import { startAgent } from '@godwit/agent/wiring'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
+import { waitFor } from '../../support/wait-for.ts'
 import { newHub } from '../support/new-hub.ts'
 import { scratch } from '../support/scratch.ts'
 import { Authority, hasOpenssl, type Pair } from './authority.ts'
@@ -57,16 +58,15 @@ test.skipIf(!hasOpenssl)('an agent joins and serves over TLS, showing its certif
   }))
   const running = await agent
   onTestFinished(() => running.stop())
-  await vi.waitFor(
-    async () => expect(await services.fleet.device('cam')).toMatchObject({ status: 'online', birth: {} }),
-    { timeout: 30_000 },
+  await waitFor(async () =>
+    expect(await services.fleet.device('cam')).toMatchObject({ status: 'online', birth: {} }),
   )
 })
 
 test.skipIf(!hasOpenssl)('an agent that does not know the hub’s authority tells it nothing', async () => {
   const { services, agent, said, leaving } = await joined(() => ({}))
   const ended = expect(agent).rejects.toThrow()
-  await vi.waitFor(() => expect(JSON.stringify(said)).toMatch(/certificate|issuer/), { timeout: 30_000 })
+  await waitFor(() => expect(JSON.stringify(said)).toMatch(/certificate|issuer/))
   leaving.abort()
   await ended
   expect(await services.fleet.devices()).toEqual([])

@@ -8,7 +8,8 @@ import { parseJoinToken } from '@godwit/protocol/messages/enrolment'
 import { sealKeyRotation } from '@godwit/protocol/messages/key-rotation'
 import { topics } from '@godwit/protocol/topics'
 import { mintDeviceToken } from '@godwit/protocol/trust/device-token'
-import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { waitFor } from '../../support/wait-for.ts'
 import { fleet, TestDevice } from '../mqtt/test-device.ts'
 import { type Box, joinRequest, newHub, seedOf } from '../support/new-hub.ts'
 import { scratch } from '../support/scratch.ts'
@@ -182,7 +183,7 @@ describe.skipIf(!hasOpenssl)('a new certificate', () => {
     await box.hub.start()
     const port = portOf(box.hub.addresses.mqttUrl)
     install(plant.issue('hub-2', 'serverAuth'))
-    await vi.waitFor(async () => expect(await shown(port)).toBe('hub-2'), { timeout: 30_000 })
+    await waitFor(async () => expect(await shown(port)).toBe('hub-2'))
   })
 
   test('whose key has not come yet is not taken, and is once it has', async () => {

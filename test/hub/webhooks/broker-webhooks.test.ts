@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { blockRequestBytesMax } from '@godwit/protocol/limits'
 import { topics } from '@godwit/protocol/topics'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { waitFor } from '../../support/wait-for.ts'
 import { fleet, TestDevice } from '../mqtt/test-device.ts'
 import { type Box, newHub, seedOf } from '../support/new-hub.ts'
 import { scratch } from '../support/scratch.ts'
@@ -366,12 +367,12 @@ test('a refusal is on record, and one that is repeated once a minute', async () 
     return rows.filter(({ action }) => action === 'mqtt.refused').map(({ who, subject }) => [who, subject])
   }
   for (let i = 0; i < 20; i++) await ask(...emqxAuthz('cam', 'publish', topics.state(fleet, 'mote')))
-  await vi.waitFor(async () => expect(await refused()).toEqual([['device:cam', 'not_authorised']]))
+  await waitFor(async () => expect(await refused()).toEqual([['device:cam', 'not_authorised']]))
   // Names that somebody makes up do not fill the record.
   for (let i = 0; i < 20; i++)
     await ask('emqx/authn', { json: { clientid: `n${i}`, username: `n${i}`, password: 'x' } })
   await ask('emqx/authn', { json: {}, headers: { 'x-broker-secret': 'wrong' } })
-  await vi.waitFor(async () =>
+  await waitFor(async () =>
     expect((await refused()).sort()).toEqual([
       ['device:cam', 'not_authorised'],
       ['device:unknown', 'not_authenticated'],
@@ -380,7 +381,7 @@ test('a refusal is on record, and one that is repeated once a minute', async () 
   )
   box.time.now += 60_000
   await ask(...emqxAuthz('cam', 'publish', topics.state(fleet, 'mote')))
-  await vi.waitFor(async () => expect(await refused()).toHaveLength(4))
+  await waitFor(async () => expect(await refused()).toHaveLength(4))
 })
 
 test('a hub that was given no secret has no such addresses', async () => {
