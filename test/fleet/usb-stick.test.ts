@@ -41,26 +41,21 @@ beforeAll(async () => {
   mast.link.cut()
   await box.publish('1', { 'model.onnx': onnx })
   await box.rollout('1', allAtOnce)
-  await eventually('a directive that asks for the release', async () => {
-    const outcome = await box.stage.tryGodwit(
-      'bundle',
-      'export',
-      model,
-      '1',
-      '--out',
-      stick,
-      '--device',
-      mast.id,
-    )
-    return (
-      outcome.code === 0 && (JSON.parse(outcome.stdout) as { otherGoal: string[] }).otherGoal.length === 0
-    )
-  })
+  await writeStick('1')
 })
 afterAll(async () => {
   await box?.close()
   rmSync(sticks, { recursive: true, force: true })
 })
+
+/** As soon as the hub's directive for the mast asks for that version. */
+async function writeStick(version: string): Promise<void> {
+  const order = ['bundle', 'export', model, version, '--out', stick, '--device', mast.id]
+  await eventually('a directive that asks for the release', async () => {
+    const { code, stdout } = await box.stage.tryGodwit(...order)
+    return code === 0 && (JSON.parse(stdout) as { otherGoal: string[] }).otherGoal.length === 0
+  })
+}
 
 type Slots = {
   slots: Record<
@@ -145,21 +140,7 @@ test('installs on a device that was off when it was imported', async () => {
   mast.link.cut()
   await box.publish('2', { 'model.onnx': last })
   const id = await box.rollout('2', allAtOnce)
-  await eventually('a directive that asks for the release', async () => {
-    const outcome = await box.stage.tryGodwit(
-      'bundle',
-      'export',
-      model,
-      '2',
-      '--out',
-      stick,
-      '--device',
-      mast.id,
-    )
-    return (
-      outcome.code === 0 && (JSON.parse(outcome.stdout) as { otherGoal: string[] }).otherGoal.length === 0
-    )
-  })
+  await writeStick('2')
   await mast.program.stop()
   expect((await importFrom(stick)).said).toMatchObject({ releases: [{ version: '2' }] })
   box.stage.restartDevice(mast)

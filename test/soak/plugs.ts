@@ -1,8 +1,10 @@
 import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Dice } from '../support/dice.ts'
 import type { Weather } from '../support/lossy-link.ts'
 import { childrenOf } from '../support/process-tree.ts'
-import { clearDisk, fillDisk, type Victim, type World } from './world.ts'
+import { fillDisk } from '../support/tmpfs.ts'
+import type { Victim, World } from './world.ts'
 
 /** Something that is done to one device or to the hub, and undone again. */
 export type Plug = {
@@ -147,9 +149,10 @@ export const plugs: readonly Plug[] = [
     async pull(victim, dice, hold) {
       if (!victim.hasOwnDisk) return 'it shares ours'
       const ms = dice.whole(500, 8_000)
-      fillDisk(victim)
+      const ballast = join(victim.stateDir, 'ballast')
+      fillDisk(ballast)
       await hold(ms)
-      clearDisk(victim)
+      rmSync(ballast, { force: true })
       return `for ${ms} ms`
     },
   },

@@ -1,11 +1,11 @@
-import { execFileSync } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { pathsIn } from '@godwit/agent/control/paths'
 import type { MoteDevice } from '@godwit/sample-sensor-fleet/demo/stage'
 import { FleetInABox } from '../support/fleet-in-a-box.ts'
 import { LossyLink } from '../support/lossy-link.ts'
+import { mountTmpfs, unmountTmpfs } from '../support/tmpfs.ts'
 
 /** A device with everything that can be done to it. */
 export type Victim = {
@@ -22,7 +22,7 @@ export type Victim = {
   busy: Set<string>
 }
 
-const diskMiB = 48
+const disk = 'size=48m'
 
 /** A hub and a few agents in processes of their own, and between them links, clocks and disks that can be harmed. */
 export class World {
@@ -55,7 +55,7 @@ export class World {
     const { stage } = this.box
     const stateDir = join(stage.directory, `mote-${n}`, 'state')
     mkdirSync(stateDir, { recursive: true })
-    const hasOwnDisk = mountSmallDisk(stateDir)
+    const hasOwnDisk = mountTmpfs(stateDir, disk)
     // Every other one fetches its models over HTTP.
     const via = n % 2 === 0 ? 'http' : 'mqtt'
     const device = await this.box.addDevice(n, 'indoor', { via })
@@ -82,47 +82,14 @@ export class World {
     for (const { links } of this.victims) for (const link of links) await link.close()
     const own = this.victims.filter(({ hasOwnDisk }) => hasOwnDisk)
     await this.box.stage.stop()
-    for (const { stateDir } of own) unmount(stateDir)
+    for (const { stateDir } of own) unmountTmpfs(stateDir)
     await this.box.close()
   }
 
   /** For the moment when there is no time left to ask. */
   abandon(): void {
     this.box.stage.killAll()
-    for (const { stateDir, hasOwnDisk } of this.victims) if (hasOwnDisk) unmount(stateDir)
+    for (const { stateDir, hasOwnDisk } of this.victims) if (hasOwnDisk) unmountTmpfs(stateDir)
     rmSync(this.box.directory, { recursive: true, force: true })
-  }
-}
-
-export function fillDisk({ stateDir }: Victim): void {
-  const file = openSync(join(stateDir, 'ballast'), 'a')
-  try {
-    for (let block = Buffer.alloc(65_536); ; ) writeSync(file, block)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
-  } finally {
-    closeSync(file)
-  }
-}
-
-export function clearDisk({ stateDir }: Victim): void {
-  rmSync(join(stateDir, 'ballast'), { force: true })
-}
-
-/** False where mounting is not allowed. */
-function mountSmallDisk(at: string): boolean {
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${diskMiB}m`, 'none', at], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
-
-function unmount(at: string): void {
-  try {
-    execFileSync('umount', ['-l', at], { stdio: 'ignore' })
-  } catch {
-    // It was unmounted already.
   }
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { type AddressInfo, createConnection, createServer, type Server, type Socket } from 'node:net'
 import { Dice } from './dice.ts'
 
@@ -65,10 +66,7 @@ export class LossyLink {
     const server = createServer({ noDelay: true })
     const link = new LossyLink(server, { host: target.host ?? '127.0.0.1', port: target.port }, weather, seed)
     server.on('connection', (near) => link.#accept(near))
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(0, '127.0.0.1', resolve)
-    })
+    await once(server.listen(0, '127.0.0.1'), 'listening')
     return link
   }
 

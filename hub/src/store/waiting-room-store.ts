@@ -1,5 +1,7 @@
+import type { Selectable } from 'kysely'
 import type { PendingDevice, RegisteredKey } from '../fleet/waiting-room.ts'
 import type { Db } from './database.ts'
+import type { Tables } from './tables.ts'
 
 export async function registeredKeyOf(db: Db, publicKey: string): Promise<RegisteredKey | undefined> {
   const row = await db
@@ -72,13 +74,7 @@ export async function deletePendingBefore(db: Db, at: number): Promise<void> {
   await db.deleteFrom('pending_device').where('last_at', '<', at).execute()
 }
 
-function toRegistered(row: {
-  public_key: string
-  device_id: string
-  labels_json: string
-  registered_at: number
-  registered_by: string
-}): RegisteredKey {
+function toRegistered(row: Selectable<Tables['registered_key']>): RegisteredKey {
   return {
     publicKey: row.public_key,
     deviceId: row.device_id,
@@ -88,14 +84,7 @@ function toRegistered(row: {
   }
 }
 
-function toPending(row: {
-  public_key: string
-  wanted_id: string | null
-  address: string
-  first_at: number
-  last_at: number
-  rejected_at: number | null
-}): PendingDevice {
+function toPending(row: Selectable<Tables['pending_device']>): PendingDevice {
   return {
     publicKey: row.public_key,
     ...(row.wanted_id !== null && { wantedId: row.wanted_id }),

@@ -6,7 +6,9 @@ import {
 } from '@godwit/protocol/messages/telemetry'
 import type { Stream } from '@godwit/protocol/topics'
 import type { EpochMs } from '@godwit/protocol/units'
+import type { Selectable } from 'kysely'
 import type { Db } from '../store/database.ts'
+import type { Tables } from '../store/tables.ts'
 import type { Range } from './ranges.ts'
 
 export type StreamKey = { deviceId: string; session: string; stream: Stream }
@@ -71,21 +73,7 @@ export async function streamsOf(db: Db, deviceId: string): Promise<(StreamKey & 
   }))
 }
 
-type StateRow = {
-  contiguous: number
-  highest: number
-  stored: number
-  duplicates: number
-  rejected: number
-  dropped: number
-  forgotten: number
-  missing: number
-  kept_from: number
-  first_at: number
-  last_at: number
-}
-
-function stateOfRow(row: StateRow): StreamState {
+function stateOfRow(row: Selectable<Tables['stream_state']>): StreamState {
   const {
     contiguous,
     highest,

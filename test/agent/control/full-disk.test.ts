@@ -3,7 +3,7 @@ import { rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { seamless } from '../../support/sequence-audit.ts'
-import { fillDisk, mayMount, mountTmpfs } from '../../support/tmpfs.ts'
+import { fillDisk, mayMount, mountTmpfs, unmountTmpfs } from '../../support/tmpfs.ts'
 import { Device } from './support/device.ts'
 import { FakeHub } from './support/fake-hub.ts'
 
@@ -24,8 +24,7 @@ describe.skipIf(!mayMount())(
 
     afterEach(async () => {
       await device.stop()
-      // Lazily: nothing of a failed test must keep the others from running.
-      execFileSync('umount', ['-l', device.stateDir])
+      unmountTmpfs(device.stateDir)
       await device.remove()
       await hub.stop()
     })

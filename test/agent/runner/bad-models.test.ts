@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { OnnxGraph } from '@godwit/sample-sensor-fleet/onnx-writer'
 import onnxProto from 'onnx-proto'
 import { describe, expect, test } from 'vitest'
-import { type Bundle, meanGolden, meanModel, meanPipeline, reshaped } from './bundle-on-disk.ts'
+import { type Bundle, disguise, meanModel } from './bundle-on-disk.ts'
 import { fastLimits, type ReleaseOf, ServedSlot } from './served-slot.ts'
 
 const { onnx } = onnxProto
@@ -22,27 +22,8 @@ type Bad = {
   selfTestMsMax?: number
 }
 
-/** With the shapes that a pipeline can feed, so that it gets as far as answering. */
-function disguised(name: string): Bundle {
-  const shape = [1, 1, 1]
-  const tensor = { dtype: 'float32' as const, shape }
-  return {
-    model: reshaped(readFileSync(join(collection, name)), shape),
-    io: { inputs: [{ name: 'x', ...tensor }], outputs: [{ name: 'y', ...tensor }] },
-    pipeline: {
-      ...meanPipeline,
-      window: 1,
-      outputs: ['y'],
-      decision: { output: 'y', above: 1 },
-      monitor: [],
-    },
-    golden: {
-      ...meanGolden,
-      cases: [{ inputs: { x: { ...tensor, data: [1] } }, outputs: { y: { ...tensor, data: [1] } } }],
-    },
-    hasProfile: false,
-  }
-}
+/** So that it gets as far as answering. */
+const disguised = (name: string): Bundle => disguise(readFileSync(join(collection, name)))
 
 /** The mean, and then as many copies of it as it says. */
 function bomb(copies: number): Uint8Array {

@@ -91,6 +91,28 @@ export type Bundle = {
   hasProfile?: boolean
 }
 
+/** A model of one input and one output with the shapes that a pipeline can feed, so that it is not refused before it runs. */
+export function disguise(model: Uint8Array): Bundle {
+  const shape = [1, 1, 1]
+  const tensor = { dtype: 'float32' as const, shape }
+  return {
+    model: reshaped(model, shape),
+    io: { inputs: [{ name: 'x', ...tensor }], outputs: [{ name: 'y', ...tensor }] },
+    pipeline: {
+      ...meanPipeline,
+      window: 1,
+      outputs: ['y'],
+      decision: { output: 'y', above: 1 },
+      monitor: [],
+    },
+    golden: {
+      ...meanGolden,
+      cases: [{ inputs: { x: { ...tensor, data: [1] } }, outputs: { y: { ...tensor, data: [1] } } }],
+    },
+    hasProfile: false,
+  }
+}
+
 const emptyFile = { sha256: createHash('sha256').digest('hex'), sizeBytes: 0, blockBytes: 65_536, blocks: [] }
 
 /** A staged bundle as control leaves it, and the order to load it. */

@@ -7,11 +7,11 @@ import type { SourceConfig } from '@godwit/agent/runner/sources/source'
 import { OnnxGraph } from '@godwit/sample-sensor-fleet/onnx-writer'
 import { describe, expect, test } from 'vitest'
 import {
+  disguise,
   type LoadOrder,
   meanGolden,
   meanModel,
   meanPipeline,
-  reshaped,
   stage,
   temporaryFolder,
 } from './bundle-on-disk.ts'
@@ -129,6 +129,8 @@ describe('self-test of a real model in a real process', () => {
 })
 
 describe.skipIf(!hasBadModels)('bad models of the collection (skipped without ../shared/data)', () => {
+  const disguised = (name: string) => stage(disguise(readFileSync(join(badModels, name))))
+
   const names = hasBadModels ? readdirSync(badModels).filter((name) => name.endsWith('.onnx')) : []
   /** These load: only a hash, the release's signature or their answers give them away. */
   const loadable = /^(07|20|21|25|29|31|32|33)_/
@@ -169,28 +171,6 @@ describe.skipIf(!hasBadModels)('bad models of the collection (skipped without ..
     child.process.kill('SIGKILL')
     expect(await child.exited).toEqual({ code: null, signal: 'SIGKILL' })
   })
-
-  /** With the declared shapes that a pipeline can drive, so that it is not refused before it runs. */
-  function disguised(name: string): LoadOrder {
-    const shape = [1, 1, 1]
-    const tensor = { dtype: 'float32' as const, shape }
-    return stage({
-      model: reshaped(readFileSync(join(badModels, name)), shape),
-      io: { inputs: [{ name: 'x', ...tensor }], outputs: [{ name: 'y', ...tensor }] },
-      pipeline: {
-        ...meanPipeline,
-        window: 1,
-        outputs: ['y'],
-        decision: { output: 'y', above: 1 },
-        monitor: [],
-      },
-      golden: {
-        ...meanGolden,
-        cases: [{ inputs: { x: { ...tensor, data: [1] } }, outputs: { y: { ...tensor, data: [1] } } }],
-      },
-      hasProfile: false,
-    })
-  }
 })
 
 describe('a process that serves', () => {

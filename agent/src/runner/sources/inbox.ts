@@ -1,3 +1,4 @@
+import { Bell } from './bell.ts'
 import type { Reading, Source } from './source.ts'
 
 type Place = { pending: Reading[] }
@@ -10,7 +11,7 @@ export class Inbox implements Source {
   readonly #sizeMax: number
   readonly #pending: Reading[]
   readonly #close: () => Promise<void>
-  #wake: (() => void) | undefined
+  readonly #bell = new Bell()
   #dropped = 0
   #isEnded = false
 
@@ -31,20 +32,20 @@ export class Inbox implements Source {
       this.#pending.shift()
       this.#dropped++
     }
-    this.#wake?.()
+    this.#bell.ring()
   }
 
   /** Nothing comes after what waits. */
   end(): void {
     this.#isEnded = true
-    this.#wake?.()
+    this.#bell.ring()
   }
 
   async next(signal: AbortSignal) {
     while (this.#pending.length === 0) {
       if (signal.aborted) throw signal.reason
       if (this.#isEnded) return undefined
-      await this.#filled(signal)
+      await this.#bell.rung(signal)
     }
     if (signal.aborted) throw signal.reason
     return { reading: this.#pending.shift()!, cursor: undefined }
@@ -62,18 +63,6 @@ export class Inbox implements Source {
 
   close(): Promise<void> {
     return this.#close()
-  }
-
-  #filled(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        signal.removeEventListener('abort', done)
-        this.#wake = undefined
-        resolve()
-      }
-      signal.addEventListener('abort', done, { once: true })
-      this.#wake = done
-    })
   }
 }
 

@@ -2,6 +2,7 @@ import { fstatSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { Fault } from '@godwit/protocol/fault'
 import type { Clock } from '../clock.ts'
+import { Bell } from './bell.ts'
 import { openFifo } from './fifo.ts'
 import { plainMapping, readingOfText } from './reading-of.ts'
 import type { Mapping, Source } from './source.ts'
@@ -60,7 +61,7 @@ class PipeSource implements Source {
   #hasEnded = false
   /** The rest of a line that was too long. */
   #isSkipping = false
-  #wake: (() => void) | undefined
+  readonly #bell = new Bell()
 
   constructor(
     socket: Socket,
@@ -75,12 +76,12 @@ class PipeSource implements Source {
     this.#clock = clock
     chunks.take = (bytes) => {
       this.#ahead = Buffer.concat([this.#ahead, bytes])
-      this.#wake?.()
+      this.#bell.ring()
       return this.#ahead.length < aheadBytesMax
     }
     const ended = () => {
       this.#hasEnded = true
-      this.#wake?.()
+      this.#bell.ring()
     }
     socket.once('end', ended).once('close', ended).once('error', ended)
   }
@@ -93,7 +94,7 @@ class PipeSource implements Source {
         return { reading: readingOfText(text, this.#mapping, this.#clock.now()), cursor: undefined }
       if (this.#hasEnded) return undefined
       this.#socket.resume()
-      await this.#more(signal)
+      await this.#bell.rung(signal)
     }
   }
 
@@ -128,18 +129,6 @@ class PipeSource implements Source {
     const text = this.#ahead.toString('utf8', 0, length).trim()
     this.#ahead = this.#ahead.subarray(length)
     return text
-  }
-
-  #more(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        signal.removeEventListener('abort', done)
-        this.#wake = undefined
-        resolve()
-      }
-      signal.addEventListener('abort', done, { once: true })
-      this.#wake = done
-    })
   }
 }
 

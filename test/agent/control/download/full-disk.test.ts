@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -9,7 +8,7 @@ import { settleBlob } from '@godwit/agent/control/download/part-file'
 import { describeFile } from '@godwit/protocol/release/blocks'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { newDownloader } from '../../../support/new-downloader.ts'
-import { fillDisk, mayMount, mountTmpfs } from '../../../support/tmpfs.ts'
+import { fillDisk, mayMount, mountTmpfs, unmountTmpfs } from '../../../support/tmpfs.ts'
 
 const bytes = new Uint8Array(randomBytes(3_000_000))
 const file = describeFile(bytes)
@@ -106,7 +105,7 @@ function copy(name: string, to: string): void {
 
 describe.skipIf(!mayMount())('on a disk of its own (skipped where mounting is not allowed)', () => {
   beforeEach(() => mountTmpfs(directory))
-  afterEach(() => void execFileSync('umount', ['-l', directory]))
+  afterEach(() => unmountTmpfs(directory))
 
   test.for([0, 5, 30])('one that is full from block %i on costs what was on its way, once', async (from) => {
     const broker = new Broker()

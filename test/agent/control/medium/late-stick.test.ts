@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -8,7 +7,7 @@ import { describeFile, sha256Hex } from '@godwit/protocol/release/blocks'
 import { mediumFormat, mediumLayout } from '@godwit/protocol/release/medium'
 import { targetPathOf } from '@godwit/protocol/release/release'
 import { afterEach, expect, test } from 'vitest'
-import { mayMount, mountTmpfs } from '../../../support/tmpfs.ts'
+import { mayMount, mountTmpfs, unmountTmpfs } from '../../../support/tmpfs.ts'
 import { dateOf, dayMs, now, TufRepository } from '../../../support/tuf-repository.ts'
 
 const folders: string[] = []
@@ -111,7 +110,7 @@ test.skipIf(!mayMount())(
         message: expect.stringMatching(/^16777216 bytes are needed below .*, and 167\d+ are free/),
       })
     } finally {
-      execFileSync('umount', ['-l', stateDir])
+      unmountTmpfs(stateDir)
     }
   },
 )
