@@ -1,9 +1,5 @@
+import { Repeats } from '../repeats.ts'
 import type { Services } from '../services.ts'
-
-/** A device that repeats itself is one piece of news a minute, with a count. */
-const quietMs = 60_000
-/** So that inventing client ids or topics does not fill our memory instead of the log. */
-const entriesMax = 10_000
 
 /**
  * What was refused goes on record without letting the refused one write the record full. The audit has what a device
@@ -11,24 +7,18 @@ const entriesMax = 10_000
  */
 export class RefusalLog {
   readonly #needs: Pick<Services, 'database' | 'audit' | 'feed' | 'clock' | 'log'>
-  readonly #last = new Map<string, { at: number; more: number }>()
+  readonly #repeats = new Repeats(10_000)
 
   constructor(needs: Pick<Services, 'database' | 'audit' | 'feed' | 'clock' | 'log'>) {
     this.#needs = needs
   }
 
   async note(deviceId: string, because: string, detail: string, isAttack: boolean): Promise<void> {
-    const key = `${deviceId} ${because}`
     const at = this.#needs.clock()
-    const last = this.#last.get(key)
-    if (last && at - last.at < quietMs) {
-      last.more++
-      return
-    }
-    if (this.#last.size >= entriesMax) this.#last.clear()
-    this.#last.set(key, { at, more: 0 })
+    const suppressed = this.#repeats.heard(`${deviceId} ${because}`, at)
+    if (suppressed === undefined) return
     const { database, audit, feed, log } = this.#needs
-    const entry = { deviceId, because, detail, suppressed: last?.more ?? 0 }
+    const entry = { deviceId, because, detail, suppressed }
     log.warn(entry, 'MQTT: message refused')
     await database.transaction(async (trx) => {
       if (isAttack) {
