@@ -17,13 +17,20 @@ export class Output {
     this.#write(`${this.json ? JSON.stringify(value, undefined, 2) : words()}\n`)
   }
 
+  /** @param empty what a person is told where there is nothing */
+  list<T>(items: readonly T[], head: string[], rowOf: (item: T) => Cell[], empty: string): void {
+    this.print(items, () => table(head, items.map(rowOf), empty))
+  }
+
   /** For a person only; never on standard output. */
   note(text: string): void {
     this.#note(`${text}\n`)
   }
 }
 
-export function table(head: string[], rows: (string | number | undefined | null)[][], empty: string): string {
+type Cell = string | number | undefined | null
+
+export function table(head: string[], rows: Cell[][], empty: string): string {
   if (rows.length === 0) return empty
   const drawn = new Table({
     head,

@@ -1,5 +1,4 @@
 import type { Noun } from '../command.ts'
-import { table } from '../output.ts'
 
 type Entry = { id: number; at: string; who: string; action: string; subject: string }
 
@@ -14,12 +13,11 @@ export const auditNoun: Noun = (program, run) => {
         const all = await shell
           .hub()
           .list<Entry>(`/api/v1/audit?limit=${Number(options.limit)}`, Number(options.limit))
-        shell.out.print(all, () =>
-          table(
-            ['AT', 'WHO', 'ACTION', 'SUBJECT'],
-            all.map((e) => [e.at, e.who, e.action, e.subject]),
-            'nothing yet',
-          ),
+        shell.out.list(
+          all,
+          ['AT', 'WHO', 'ACTION', 'SUBJECT'],
+          (e) => [e.at, e.who, e.action, e.subject],
+          'nothing yet',
         )
       }),
     )

@@ -2,7 +2,6 @@ import { HubClient } from '../client.ts'
 import type { Noun } from '../command.ts'
 import type { Target } from '../context.ts'
 import { CliError } from '../exit.ts'
-import { table } from '../output.ts'
 
 export const contextNoun: Noun = (program, run) => {
   program
@@ -60,12 +59,11 @@ export const contextNoun: Noun = (program, run) => {
           url,
           current: name === all.current,
         }))
-        shell.out.print(rows, () =>
-          table(
-            ['CONTEXT', 'HUB', ''],
-            rows.map((r) => [r.name, r.url, r.current ? 'current' : '']),
-            'no context; godwit login URL',
-          ),
+        shell.out.list(
+          rows,
+          ['CONTEXT', 'HUB', ''],
+          (r) => [r.name, r.url, r.current ? 'current' : ''],
+          'no context; godwit login URL',
         )
       }),
     )

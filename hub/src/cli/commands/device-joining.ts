@@ -3,7 +3,7 @@ import type { Runner } from '../command.ts'
 import { CliError } from '../exit.ts'
 import { keyIn, keysIn, type RegisteredKey } from '../key-list.ts'
 import { labelOf } from '../label.ts'
-import { ago, table } from '../output.ts'
+import { ago } from '../output.ts'
 
 type Pending = {
   fingerprint: string
@@ -42,19 +42,18 @@ export function joiningVerbs(device: Command, run: Runner): void {
     .action(
       run(async (shell) => {
         const all = await shell.hub().list<Pending>('/api/v1/pending-devices')
-        shell.out.print(all, () =>
-          table(
-            ['FINGERPRINT', 'WANTS TO BE', 'FROM', 'SINCE', 'LAST ASKED', 'STATE'],
-            all.map((d) => [
-              d.fingerprint,
-              d.wantedId ?? '–',
-              d.address,
-              ago(Date.parse(d.firstAt), shell.now()),
-              ago(Date.parse(d.lastAt), shell.now()),
-              d.rejectedAt === undefined ? 'waits' : 'rejected',
-            ]),
-            'nobody waits',
-          ),
+        shell.out.list(
+          all,
+          ['FINGERPRINT', 'WANTS TO BE', 'FROM', 'SINCE', 'LAST ASKED', 'STATE'],
+          (d) => [
+            d.fingerprint,
+            d.wantedId ?? '–',
+            d.address,
+            ago(Date.parse(d.firstAt), shell.now()),
+            ago(Date.parse(d.lastAt), shell.now()),
+            d.rejectedAt === undefined ? 'waits' : 'rejected',
+          ],
+          'nobody waits',
         )
       }),
     )
@@ -110,12 +109,11 @@ export function joiningVerbs(device: Command, run: Runner): void {
     .action(
       run(async (shell) => {
         const all = await shell.hub().list<Registered>('/api/v1/registered-keys')
-        shell.out.print(all, () =>
-          table(
-            ['DEVICE', 'FINGERPRINT', 'BY', 'PUBLIC KEY'],
-            all.map((k) => [k.deviceId, k.fingerprint, k.registeredBy, k.publicKey]),
-            'no registered keys',
-          ),
+        shell.out.list(
+          all,
+          ['DEVICE', 'FINGERPRINT', 'BY', 'PUBLIC KEY'],
+          (k) => [k.deviceId, k.fingerprint, k.registeredBy, k.publicKey],
+          'no registered keys',
         )
       }),
     )

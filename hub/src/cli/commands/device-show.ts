@@ -58,26 +58,25 @@ export function showingVerbs(device: Command, run: Runner): void {
       run(async (shell, id: string, options: { limit: string }) => {
         const path = `/api/v1/devices/${encodeURIComponent(id)}/windows?limit=${encodeURIComponent(options.limit)}`
         const { items } = await shell.hub().get<{ items: Window[] }>(path)
-        shell.out.print(items, () =>
-          table(
-            [
-              'ENDED',
-              'SLOT',
-              'RELEASE',
-              'READINGS',
-              'REQUESTS',
-              'ERRORS',
-              'DROPPED',
-              'ANOMALIES',
-              'P95',
-              'SEQ',
-            ],
-            items.map((w) => [
-              ...[w.end, w.slot, `${w.model}@${w.version}`, w.readings, w.requests, w.errors, w.dropped],
-              ...[w.anomalies, micros(w.p95Micros), w.seq],
-            ]),
-            'no windows yet',
-          ),
+        shell.out.list(
+          items,
+          [
+            'ENDED',
+            'SLOT',
+            'RELEASE',
+            'READINGS',
+            'REQUESTS',
+            'ERRORS',
+            'DROPPED',
+            'ANOMALIES',
+            'P95',
+            'SEQ',
+          ],
+          (w) => [
+            ...[w.end, w.slot, `${w.model}@${w.version}`, w.readings, w.requests, w.errors, w.dropped],
+            ...[w.anomalies, micros(w.p95Micros), w.seq],
+          ],
+          'no windows yet',
         )
       }),
     )

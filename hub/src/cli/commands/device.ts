@@ -2,7 +2,7 @@ import { ProbationPolicy } from '@godwit/protocol/messages/directive'
 import type { Noun } from '../command.ts'
 import { CliError } from '../exit.ts'
 import { labelOf } from '../label.ts'
-import { ago, table } from '../output.ts'
+import { ago } from '../output.ts'
 import { joiningVerbs } from './device-joining.ts'
 import { showingVerbs } from './device-show.ts'
 
@@ -61,12 +61,11 @@ export const deviceNoun: Noun = (program, run) => {
       run(async (shell, options: { select?: string }) => {
         const query = options.select === undefined ? '' : `?select=${encodeURIComponent(options.select)}`
         const all = await shell.hub().list<Device>(`/api/v1/devices${query}`)
-        shell.out.print(all, () =>
-          table(
-            ['DEVICE', 'STATUS', 'RUNNING', 'PHASE', 'LAST SEEN', 'LABELS'],
-            all.map((d) => [d.id, statusOf(d), runningOf(d), phaseOf(d), seen(d, shell.now()), labelsOf(d)]),
-            'no devices; godwit device add NAME',
-          ),
+        shell.out.list(
+          all,
+          ['DEVICE', 'STATUS', 'RUNNING', 'PHASE', 'LAST SEEN', 'LABELS'],
+          (d) => [d.id, statusOf(d), runningOf(d), phaseOf(d), seen(d, shell.now()), labelsOf(d)],
+          'no devices; godwit device add NAME',
         )
       }),
     )

@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import type { Noun } from '../command.ts'
 import { CliError } from '../exit.ts'
-import { table } from '../output.ts'
 
 export const keyNoun: Noun = (program, run) => {
   const key = program.command('key').description('signing keys, made and kept offline')
@@ -81,13 +80,7 @@ export const keyNoun: Noun = (program, run) => {
           const { keyid, public: publicKey } = loadKeyFile(path)
           return { path, keyid, public: publicKey }
         })
-        shell.out.print(all, () =>
-          table(
-            ['FILE', 'KEY ID'],
-            all.map((k) => [k.path, k.keyid]),
-            `no keys in ${options.keys}`,
-          ),
-        )
+        shell.out.list(all, ['FILE', 'KEY ID'], (k) => [k.path, k.keyid], `no keys in ${options.keys}`)
       }),
     )
 }

@@ -30,12 +30,11 @@ export const modelNoun: Noun = (program, run) => {
     .action(
       run(async (shell) => {
         const all = await shell.hub().list<Model>('/api/v1/models')
-        shell.out.print(all, () =>
-          table(
-            ['MODEL', 'CREATED', 'DESCRIPTION'],
-            all.map((m) => [m.name, m.createdAt, m.description]),
-            'no models; godwit model create NAME',
-          ),
+        shell.out.list(
+          all,
+          ['MODEL', 'CREATED', 'DESCRIPTION'],
+          (m) => [m.name, m.createdAt, m.description],
+          'no models; godwit model create NAME',
         )
       }),
     )

@@ -4,7 +4,6 @@ import { parse as parseYaml } from 'yaml'
 import type { HubClient } from '../client.ts'
 import type { Noun, Shell } from '../command.ts'
 import { CliError } from '../exit.ts'
-import { table } from '../output.ts'
 import { versionOf } from './device.ts'
 import { ended, type Rollout, type RolloutDevice, words } from './rollout-words.ts'
 
@@ -34,12 +33,11 @@ export const rolloutNoun: Noun = (program, run) => {
     .action(
       run(async (shell) => {
         const all = await shell.hub().list<Rollout>('/api/v1/rollouts')
-        shell.out.print(all, () =>
-          table(
-            ['ROLLOUT', 'RELEASE', 'PHASE', 'NOW'],
-            all.map((r) => [r.id, `${r.model}@${r.version}`, r.phase, r.sentence]),
-            'no rollouts',
-          ),
+        shell.out.list(
+          all,
+          ['ROLLOUT', 'RELEASE', 'PHASE', 'NOW'],
+          (r) => [r.id, `${r.model}@${r.version}`, r.phase, r.sentence],
+          'no rollouts',
         )
       }),
     )

@@ -57,20 +57,19 @@ export const telemetryNouns: Noun = (program, run) => {
     .action(
       run(async (shell) => {
         const all = await shell.hub().list<Verdict>('/api/v1/drift')
-        shell.out.print(all, () =>
-          table(
-            ['DEVICE', 'SLOT', 'RELEASE', 'VERDICT', 'EVIDENCE', 'ALARM AT', 'WINDOWS'],
-            all.map((v) => [
-              v.deviceId,
-              v.slot,
-              `${v.model}@${v.version}`,
-              v.state,
-              v.evidence > 1_000 ? 'over 1000' : v.evidence.toPrecision(3),
-              v.threshold,
-              v.windows,
-            ]),
-            'no verdicts yet',
-          ),
+        shell.out.list(
+          all,
+          ['DEVICE', 'SLOT', 'RELEASE', 'VERDICT', 'EVIDENCE', 'ALARM AT', 'WINDOWS'],
+          (v) => [
+            v.deviceId,
+            v.slot,
+            `${v.model}@${v.version}`,
+            v.state,
+            v.evidence > 1_000 ? 'over 1000' : v.evidence.toPrecision(3),
+            v.threshold,
+            v.windows,
+          ],
+          'no verdicts yet',
         )
       }),
     )
@@ -120,12 +119,11 @@ export const telemetryNouns: Noun = (program, run) => {
             `/api/v1/telemetry/events?${query}`,
             Number(options.limit),
           )
-        shell.out.print(all, () =>
-          table(
-            ['AT', 'DEVICE', 'KIND', 'SEVERITY', 'DETAIL'],
-            all.map((e) => [e.at, e.deviceId, e.kind, e.severity, JSON.stringify(e.detail).slice(0, 80)]),
-            'no events',
-          ),
+        shell.out.list(
+          all,
+          ['AT', 'DEVICE', 'KIND', 'SEVERITY', 'DETAIL'],
+          (e) => [e.at, e.deviceId, e.kind, e.severity, JSON.stringify(e.detail).slice(0, 80)],
+          'no events',
         )
       }),
     )

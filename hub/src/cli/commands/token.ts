@@ -1,6 +1,6 @@
 import type { Noun } from '../command.ts'
 import { CliError } from '../exit.ts'
-import { ago, table } from '../output.ts'
+import { ago } from '../output.ts'
 
 type ApiToken = {
   id: string
@@ -56,20 +56,19 @@ export const tokenNoun: Noun = (program, run) => {
       run(async (shell) => {
         const all = await shell.hub().list<ApiToken>('/api/v1/tokens')
         const time = (text: string | undefined) => (text ? ago(Date.parse(text), shell.now()) : '–')
-        shell.out.print(all, () =>
-          table(
-            ['ID', 'NAME', 'OF', 'MAY', 'CREATED', 'LAST USED', 'STATE'],
-            all.map((t) => [
-              t.id,
-              t.name,
-              t.owner ?? 'a program',
-              (t.scopes ?? t.roles).join(' '),
-              time(t.createdAt),
-              time(t.lastUsedAt),
-              stateOf(t, shell.now()),
-            ]),
-            'no tokens',
-          ),
+        shell.out.list(
+          all,
+          ['ID', 'NAME', 'OF', 'MAY', 'CREATED', 'LAST USED', 'STATE'],
+          (t) => [
+            t.id,
+            t.name,
+            t.owner ?? 'a program',
+            (t.scopes ?? t.roles).join(' '),
+            time(t.createdAt),
+            time(t.lastUsedAt),
+            stateOf(t, shell.now()),
+          ],
+          'no tokens',
         )
       }),
     )

@@ -1,5 +1,5 @@
 import type { Noun } from '../command.ts'
-import { ago, table } from '../output.ts'
+import { ago } from '../output.ts'
 
 type User = {
   id: string
@@ -24,18 +24,17 @@ export const userNoun: Noun = (program, run) => {
       run(async (shell) => {
         const all = await shell.hub().list<User>('/api/v1/users')
         const time = (text: string | undefined) => (text ? ago(Date.parse(text), shell.now()) : 'never')
-        shell.out.print(all, () =>
-          table(
-            ['NAME', 'ROLES', 'LOGS IN BY', 'LAST LOGIN', 'STATE'],
-            all.map((u) => [
-              u.name,
-              u.roles.join(' '),
-              waysOf(u),
-              time(u.lastLoginAt),
-              u.disabledAt ? 'disabled' : 'active',
-            ]),
-            'nobody yet: godwit user create NAME --role ROLE',
-          ),
+        shell.out.list(
+          all,
+          ['NAME', 'ROLES', 'LOGS IN BY', 'LAST LOGIN', 'STATE'],
+          (u) => [
+            u.name,
+            u.roles.join(' '),
+            waysOf(u),
+            time(u.lastLoginAt),
+            u.disabledAt ? 'disabled' : 'active',
+          ],
+          'nobody yet: godwit user create NAME --role ROLE',
         )
       }),
     )

@@ -1,7 +1,6 @@
 import type { Release } from '@godwit/protocol/release/release'
 import { InvalidArgumentError } from 'commander'
 import type { Noun } from '../command.ts'
-import { table } from '../output.ts'
 import type { Listed, PublishOptions, ReleaseOptions } from '../publish.ts'
 import { releaseOptions } from '../signer-options.ts'
 
@@ -48,18 +47,17 @@ export const versionNoun: Noun = (program, run) => {
         const found = await shell
           .hub()
           .get<{ versions: Listed[] }>(`/api/v1/models/${encodeURIComponent(model)}`)
-        shell.out.print(found.versions, () =>
-          table(
-            ['VERSION', 'STATE', 'COUNTER', 'DIGEST', 'CREATED'],
-            found.versions.map((v) => [
-              v.version,
-              v.listed ? 'released' : 'uploaded',
-              v.releaseCounter,
-              v.releaseDigest.slice(0, 12),
-              v.createdAt,
-            ]),
-            `no versions of ${model}`,
-          ),
+        shell.out.list(
+          found.versions,
+          ['VERSION', 'STATE', 'COUNTER', 'DIGEST', 'CREATED'],
+          (v) => [
+            v.version,
+            v.listed ? 'released' : 'uploaded',
+            v.releaseCounter,
+            v.releaseDigest.slice(0, 12),
+            v.createdAt,
+          ],
+          `no versions of ${model}`,
         )
       }),
     )
