@@ -26,7 +26,7 @@ const agents: Record<string, Program> = {}
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'godwit-tls-story-'))
-  env = { GODWIT_CONFIG_DIR: join(directory, 'cli'), NO_COLOR: '1' }
+  env = { GODWIT_CONFIG_DIR: join(directory, 'cli') }
   writeFileSync(join(directory, 'passphrase'), 'correct horse battery staple', { mode: 0o600 })
   const publisher = ['--keys', join(directory, 'keys'), '--passphrase-file', join(directory, 'passphrase')]
   await godwit('hub', 'init', '--fleet', 'plant', '--state', join(directory, 'hub'), ...publisher)

@@ -41,6 +41,12 @@ export class FleetInABox {
   readonly directory = mkdtempSync(join(tmpdir(), 'godwit-box-'))
   readonly stage = new Stage(this.directory)
   #observe: Observer | undefined
+  /** A hook that took too long leaves nobody who could close the box. */
+  readonly #abandon = () => this.stage.killAll()
+
+  private constructor() {
+    process.once('exit', this.#abandon)
+  }
 
   static async open(): Promise<FleetInABox> {
     const box = new FleetInABox()
@@ -164,6 +170,7 @@ export class FleetInABox {
 
   async close(): Promise<void> {
     await this.stage.stop()
+    process.off('exit', this.#abandon)
     rmSync(this.directory, { recursive: true, force: true })
   }
 }

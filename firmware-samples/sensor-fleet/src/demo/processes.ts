@@ -4,6 +4,12 @@ import { createInterface } from 'node:readline'
 
 const lastWordsLengthMax = 2_000
 
+/** No child of ours writes to a terminal; one that is told both to colour and not to says so where its answer belongs. */
+function environment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+  const { FORCE_COLOR: _, ...own } = process.env
+  return { ...own, NO_COLOR: '1', ...more }
+}
+
 /** A program of ours as a process of its own: hub, agent or command. Its standard error goes to a log file. */
 export class Program {
   readonly name: string
@@ -22,7 +28,7 @@ export class Program {
     this.#log = createWriteStream(options.log, { flags: 'a' })
     this.#child = spawn(process.execPath, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...options.env },
+      env: environment(options.env),
       // A group of its own, so that the terminal's Ctrl-C reaches the story first and it can end everything in order.
       detached: true,
     })
@@ -90,7 +96,7 @@ export async function runCommand(
   return new Promise((resolve) => {
     const child = spawn(process.execPath, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...env },
+      env: environment(env),
     })
     let stdout = ''
     let stderr = ''

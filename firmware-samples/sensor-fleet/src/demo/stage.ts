@@ -47,7 +47,7 @@ export class Stage {
     mkdirSync(join(directory, 'logs'), { recursive: true })
     // Nobody needs to know it: it lives as long as this directory.
     writeFileSync(this.passphraseFile, randomBytes(18).toString('base64url'), { mode: 0o600 })
-    this.#cliEnv = { GODWIT_CONFIG_DIR: join(directory, 'cli'), NO_COLOR: '1' }
+    this.#cliEnv = { GODWIT_CONFIG_DIR: join(directory, 'cli') }
   }
 
   get hub(): HubClient {
