@@ -16,6 +16,8 @@ describe('probation', () => {
     expect(judge(good, policy).verdict).toBe('passed')
     expect(judge({ ...good, servedMs: 59_999 }, policy).verdict).toBe('undecided')
     expect(judge({ ...good, inferences: 19 }, policy).verdict).toBe('undecided')
+    // Twenty were tried, nineteen answered.
+    expect(judge({ ...good, inferences: 19, errors: 1 }, policy).verdict).toBe('undecided')
   })
 
   test('a crash ends it at once', () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '@godwit/agent/control/clock'
@@ -128,8 +128,10 @@ describe.skipIf(!mayMount())('on a disk of its own (skipped where mounting is no
     const broker = new Broker()
     const all = made(broker)
     await all.downloader.plan(all.release, 'bundle', [file])
-    fillDisk(join(directory, 'ballast'))
-    await fetched(all).catch(() => {})
+    const ballast = join(directory, 'ballast')
+    fillDisk(ballast)
+    truncateSync(ballast, statSync(ballast).size - 1_000_000)
+    expect(await fetched(all)).toMatchObject({ end: 'waiting', code: 'no_space' })
     expect(broker.asked).toEqual([])
   })
 })

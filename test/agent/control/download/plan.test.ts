@@ -1,8 +1,10 @@
+import type { Budget } from '@godwit/agent/control/download/budget'
+import { Pacer } from '@godwit/agent/control/download/pacer'
 import { bytesOf, missingBlocks, runsOf } from '@godwit/agent/control/download/plan'
 import { TokenBucket } from '@godwit/agent/control/download/token-bucket'
 import { describeFile } from '@godwit/protocol/release/blocks'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 
 describe('the plan of a download', () => {
   test('asks for exactly the missing bytes, in runs without holes', () => {
@@ -30,5 +32,19 @@ describe('the plan of a download', () => {
     expect(bucket.take(1_000, 0)).toBe(0)
     expect(bucket.take(500, 0)).toBe(500)
     expect(bucket.take(500, 1_000)).toBe(0)
+  })
+
+  test('waits out the cap of its link class, which what comes from next door does not', async () => {
+    vi.useFakeTimers()
+    onTestFinished(() => void vi.useRealTimers())
+    const clock = { wallMs: () => Date.now(), monotonicMs: () => Date.now() }
+    const pacer = new Pacer({ limits: { bytesPerSecondMax: 1_000 } } as Budget, clock)
+    const { signal } = new AbortController()
+    expect(await pacer.pace(100_000, false, signal)).toBe(0)
+    expect(await pacer.pace(1_000, true, signal)).toBe(0)
+    const start = Date.now()
+    const paced = pacer.pace(2_000, true, signal).then((ms) => [ms, Date.now() - start])
+    await vi.runAllTimersAsync()
+    expect(await paced).toEqual([2_000, 2_000])
   })
 })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { TrustedTime } from '@godwit/agent/control/clock'
 import { Sender } from '@godwit/agent/control/spool/sender'
 import { Spool, spoolTimeMs } from '@godwit/agent/control/spool/spool'
+import { dropsAfter } from '@godwit/agent/control/spool/stream'
 import { openDatabase } from '@godwit/agent/control/state/database'
 import { batchBytesMax } from '@godwit/protocol/limits'
 import {
@@ -269,6 +270,15 @@ describe('the spool', () => {
     database.close()
   })
 
+  test('what was dropped without a reason on record is told all the same', () => {
+    const marks = { next: 9, acked: 2, droppedThrough: 6, droppedCount: 4 }
+    expect(dropsAfter([], marks)).toEqual([[3, 6, 'spool_full']])
+    expect(dropsAfter([[5, 6, 'too_old']], marks)).toEqual([
+      [3, 4, 'spool_full'],
+      [5, 6, 'too_old'],
+    ])
+  })
+
   test('an event told twice counts once, also after it was acked', () => {
     const { database } = openDatabase(newPath(), 0)
     const spool = new Spool(database, { bytesMax: 1e9, ageMaxMs: 1e12 })
@@ -313,6 +323,20 @@ describe('the spool', () => {
     expect(sender.due(1).map(({ stream }) => stream)).toEqual(['event'])
     expect(sender.due(9_999)).toEqual([])
     expect(sender.due(10_001).find(({ stream }) => stream === 'window')?.last).toBe(2)
+    // Twice as long from now on: a hub that is slow must not be asked ever more.
+    expect(sender.due(30_000)).toEqual([])
+    expect(sender.due(30_001).map(({ stream }) => stream)).toEqual(['event', 'window'])
+    database.close()
+  })
+
+  test('a stream that the broker would not take waits, and the others go on', () => {
+    const { database } = openDatabase(newPath(), 0)
+    const spool = new Spool(database, { bytesMax: 1e9, ageMaxMs: 1e12 })
+    const sender = new Sender(spool, device, names)
+    spool.append([entry('window', 'w1'), entry('event', 'e1')], 0)
+    sender.hold('window', 5_000)
+    expect(sender.due(0).map(({ stream }) => stream)).toEqual(['event'])
+    expect(sender.due(5_000).map(({ stream }) => stream)).toEqual(['window'])
     database.close()
   })
 
