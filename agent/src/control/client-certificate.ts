@@ -90,7 +90,8 @@ export class CertificateKeeper {
   readonly #identity: Identity
   readonly #deps: CertificateDeps & { log: Log; random: () => number }
   #failures = 0
-  #notBeforeMs = 0
+  /** Of a time that no clock can set ahead: a wrong one is why a certificate cannot be had. */
+  #notBeforeMs = Number.NEGATIVE_INFINITY
   #underway: Promise<void> | undefined
 
   constructor(paths: Paths, identity: Identity, deps: CertificateDeps & { log: Log; random: () => number }) {
@@ -101,10 +102,10 @@ export class CertificateKeeper {
 
   /** Called often; mostly there is nothing to do. Never rejects. */
   look(): Promise<void> {
-    const nowMs = this.#deps.time.nowMs()
+    const { time } = this.#deps
     if (this.#underway) return this.#underway
-    const isDue = isCertificateDue(readIfThere(this.#paths.clientCertificate)?.toString(), nowMs)
-    if (!isDue || nowMs < this.#notBeforeMs) return Promise.resolve()
+    const isDue = isCertificateDue(readIfThere(this.#paths.clientCertificate)?.toString(), time.nowMs())
+    if (!isDue || time.leastMs() < this.#notBeforeMs) return Promise.resolve()
     return this.renew()
   }
 
@@ -124,7 +125,7 @@ export class CertificateKeeper {
       log.info({}, 'client certificate renewed')
     } catch (error) {
       const waitMs = backoffMs(++this.#failures, retryLimits, random())
-      this.#notBeforeMs = time.nowMs() + waitMs
+      this.#notBeforeMs = time.leastMs() + waitMs
       log.warn({ because: because(error), waitMs }, 'cannot get a client certificate yet')
     }
   }

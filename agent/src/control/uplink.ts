@@ -6,6 +6,7 @@ import type { PresenceState } from '@godwit/protocol/messages/presence'
 import type { Progress } from '@godwit/protocol/messages/report'
 import { type Ack, ack } from '@godwit/protocol/messages/telemetry'
 import { parseBlockTopic, parseMetaTopic, type Stream, topics } from '@godwit/protocol/topics'
+import { parseStrict } from '@godwit/protocol/trust/canonical'
 import { type DurationMs, fromRfc3339 } from '@godwit/protocol/units'
 import { AskedMetadata } from './asked-metadata.ts'
 import type { Clock, TrustedTime } from './clock.ts'
@@ -340,12 +341,8 @@ function json(value: object): Uint8Array {
 }
 
 function parsed(payload: Uint8Array, bytesMax: number): unknown {
-  if (payload.length > bytesMax) return undefined
-  try {
-    return JSON.parse(Buffer.from(payload).toString())
-  } catch {
-    return undefined
-  }
+  const read = payload.length > bytesMax ? undefined : parseStrict(payload)
+  return read?.ok ? read.value : undefined
 }
 
 function registered<T>(listeners: Set<T>, listen: T): () => void {

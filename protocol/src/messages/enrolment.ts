@@ -1,7 +1,8 @@
 import Type, { type Static } from 'typebox'
 import { sha256 } from '#crypto'
 import { defineDocument, Rfc3339, recordOf, Segment, Sha256Hex } from '../schema.ts'
-import { fromHex, toHex } from '../trust/encoding.ts'
+import { fromBase64url, fromHex, toBase64url, toHex, utf8 } from '../trust/encoding.ts'
+import { parseStrict } from '../trust/strict-json.ts'
 
 const Hex = (bytes: number) => Type.String({ pattern: `^[0-9a-f]{${bytes * 2}}$` })
 export const Labels = recordOf(
@@ -75,34 +76,19 @@ const joinTicket = defineDocument('join token', JoinTicket)
 const ticketPrefix = 'gwj1_'
 
 export function formatJoinToken(ticket: JoinTicket): string {
-  return ticketPrefix + toBase64Url(new TextEncoder().encode(JSON.stringify(ticket)))
+  return ticketPrefix + toBase64url(utf8(JSON.stringify(ticket)))
 }
 
 /** Undefined when the text is no join token; the caller names the text's source in its error. */
 export function parseJoinToken(text: string): JoinTicket | undefined {
-  if (!text.startsWith(ticketPrefix)) return undefined
-  try {
-    const read = joinTicket.check(
-      JSON.parse(new TextDecoder().decode(fromBase64Url(text.slice(ticketPrefix.length)))),
-    )
-    return read.ok ? read.value : undefined
-  } catch {
-    return undefined
-  }
+  const bytes = text.startsWith(ticketPrefix) ? fromBase64url(text.slice(ticketPrefix.length)) : undefined
+  const parsed = bytes && parseStrict(bytes)
+  const read = parsed?.ok ? joinTicket.check(parsed.value) : undefined
+  return read?.ok ? read.value : undefined
 }
 
 /** The context word keeps an enrolment proof from being any other signed document of the device. */
 export function enrolmentProofBytes(request: Omit<EnrolmentRequest, 'proof'>): Uint8Array {
   const parts = ['godwit-enrolment/1', request.token ?? '', request.publicKey, request.deviceId ?? '']
-  return new TextEncoder().encode(parts.join('\n'))
-}
-
-function toBase64Url(bytes: Uint8Array): string {
-  let binary = ''
-  for (const byte of bytes) binary += String.fromCharCode(byte)
-  return btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
-}
-
-function fromBase64Url(text: string): Uint8Array {
-  return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0))
+  return utf8(parts.join('\n'))
 }

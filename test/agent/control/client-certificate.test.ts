@@ -20,6 +20,7 @@ let box: Box
 let directory: string
 let identity: Identity
 let time: TrustedTime
+let monotonicMs: number
 let overTls: typeof fetch
 beforeEach(async () => {
   box = await newHub({ tls: { mode: 'hub' } })
@@ -37,7 +38,8 @@ beforeEach(async () => {
   const device = deviceKey(pathsIn(directory))
   const answer = await enrol(pathsIn(directory), device, ticketOf(token), { fetch: overTls })
   identity = { ...device, enrolment: answer as EnrolmentAnswer }
-  time = new TrustedTime({ wallMs: () => box.time.now, monotonicMs: () => 0 }, 0, () => {})
+  monotonicMs = 0
+  time = new TrustedTime({ wallMs: () => box.time.now, monotonicMs: () => monotonicMs }, 0, () => {})
 })
 afterEach(async () => {
   await box.close()
@@ -99,7 +101,7 @@ test('a keeper gets one, leaves a good one alone, and asks no hub that is down e
   for (let i = 0; i < 3; i++) await keeper.look()
   expect([asked, existsSync(file())]).toEqual([1, false])
   isDown = false
-  box.time.now += 600_000
+  monotonicMs += 600_000
   await Promise.all([keeper.look(), keeper.look()])
   expect(asked).toBe(2)
   await keeper.look()
@@ -107,6 +109,24 @@ test('a keeper gets one, leaves a good one alone, and asks no hub that is down e
   const first = held()
   await keeper.renew()
   expect(held()).not.toBe(first)
+})
+
+test('a clock that was a year ahead while the hub could not be had puts the next try off by no year', async () => {
+  let isDown = true
+  const keeper = new CertificateKeeper(pathsIn(directory), identity, {
+    fetch: (...request) => (isDown ? Promise.reject(new TypeError('not yet valid')) : overTls(...request)),
+    time,
+    log,
+    random: () => 1,
+  })
+  const { now } = box.time
+  box.time.now += 365 * day
+  await keeper.look()
+  box.time.now = now
+  isDown = false
+  monotonicMs += 600_000
+  await keeper.look()
+  expect(existsSync(file())).toBe(true)
 })
 
 test('an authority that an answer brings is kept only where the join token named one', async () => {

@@ -61,13 +61,14 @@ export class Trust {
 
   /**
    * What has expired on its way, on a stick or at a hub that has stopped signing, is kept all the same: it is newer than
-   * what was held, and who may still install by it is the publishers' to say. The refusal stays one.
+   * what was held, and who may still install by it is the publishers' to say. The refusal stays one, also where what it
+   * names cannot be had.
    */
   async #refresh() {
     const refreshed = await runRefresh(this.#client, this.#time.nowMs(), this.#carrier)
     if (refreshed.trusted) this.#learnTime(refreshed.value.timestamp.godwit_issued)
     else if (refreshed.because === 'expired')
-      await runRefresh(this.#client, this.#time.nowMs(), this.#carrier, { late: true })
+      await runRefresh(this.#client, this.#time.nowMs(), this.#carrier, { late: true }).catch(asAbsent)
     return refreshed
   }
 
@@ -81,11 +82,7 @@ export class Trust {
    * there was not. Not after any other refusal: then somebody is at work, and the report shall say so.
    */
   async #renew(): Promise<Verdict<{ behind?: Refused }>> {
-    const refreshed = await this.#refresh().catch((error: unknown) => {
-      if (error instanceof Fault && error.code === 'metadata-unavailable')
-        return refuse('absent', error.message)
-      throw error
-    })
+    const refreshed = await this.#refresh().catch(asAbsent)
     if (refreshed.trusted) return accept({})
     if (refreshed.because !== 'absent' && refreshed.because !== 'expired') return refreshed
     return this.#client.resume(this.#time.nowMs()).trusted ? accept({ behind: refreshed }) : refreshed
@@ -171,6 +168,11 @@ export class Trust {
     if (issued === undefined) return
     this.#time.raiseFloor(Math.min(fromRfc3339(issued), fromRfc3339(this.#client.root.expires) - 1))
   }
+}
+
+function asAbsent(error: unknown): Refused {
+  if (error instanceof Fault && error.code === 'metadata-unavailable') return refuse('absent', error.message)
+  throw error
 }
 
 function openClient(held: ReadonlyMap<string, Uint8Array>, pinnedRoot: Uint8Array): TrustClient {

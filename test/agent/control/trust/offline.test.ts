@@ -91,3 +91,10 @@ test('nor by an older one than the device has seen, expired or not', async () =>
   expect(await victim.hears(old)).toMatchObject(refused('rollback'))
   expect(await victim.finds(patient)).toMatchObject({ trusted: false })
 })
+
+test('an expired timestamp that names what cannot be had is refused as expired, not taken for a broken link', async () => {
+  const { victim } = await latecomer(3)
+  const alone = victim.recorded()
+  for (const name of alone.keys()) if (name.includes('snapshot')) alone.delete(name)
+  expect(await victim.hears(alone)).toMatchObject(refused('expired', /^timestamp/))
+})
