@@ -161,7 +161,7 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
         if (!device) return refuse('absent', `no device ${deviceId} is enrolled`)
         const read = readReport(envelope, device, fleetName)
         if (!read.trusted) return read
-        if (!isNewerReport(device.report, read.value)) {
+        if (!isNewerReport(device.report, read.value, clock())) {
           const { session, reportVersion } = read.value
           return refuse(
             'rollback',

@@ -1,5 +1,5 @@
 import { canonicalText } from '@godwit/protocol/trust/canonical'
-import { ed25519Only, openMetadata, type Targets } from '@godwit/protocol/trust/metadata'
+import { ed25519Only, openMetadata, own, type Targets } from '@godwit/protocol/trust/metadata'
 
 /**
  * The models about which two versions of a list differ, so that a caller who may publish some can be held to those. A
@@ -13,7 +13,7 @@ export function modelsChanged(held: Uint8Array | undefined, offered: Uint8Array)
   const models = new Set<string>()
   const [old, now] = [before?.targets ?? {}, next.targets]
   for (const path of new Set([...Object.keys(old), ...Object.keys(now)])) {
-    if (text(old[path]) !== text(now[path])) models.add(path.split('/')[0]!)
+    if (text(own(old, path)) !== text(own(now, path))) models.add(path.split('/')[0]!)
   }
   if (text(before?.delegations) !== text(next.delegations)) models.add('*')
   return models

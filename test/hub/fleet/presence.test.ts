@@ -47,13 +47,19 @@ const report = (session: string, reportVersion: number, at: number) =>
   ({ session, reportVersion, at }) as Report
 
 test('a report counts once, and only upwards within its session', () => {
-  expect(isNewerReport(undefined, report('s', 1, 5))).toBe(true)
-  expect(isNewerReport(report('s', 3, 5), report('s', 3, 9))).toBe(false)
-  expect(isNewerReport(report('s', 3, 5), report('s', 2, 9))).toBe(false)
-  expect(isNewerReport(report('s', 3, 5), report('s', 4, 1))).toBe(true)
+  expect(isNewerReport(undefined, report('s', 1, 5), 0)).toBe(true)
+  expect(isNewerReport(report('s', 3, 5), report('s', 3, 9), 0)).toBe(false)
+  expect(isNewerReport(report('s', 3, 5), report('s', 2, 9), 0)).toBe(false)
+  expect(isNewerReport(report('s', 3, 5), report('s', 4, 1), 0)).toBe(true)
+})
+
+test('a device that lost its state is heard again, though the clock of its life before was years ahead', () => {
+  const now = 1_000_000_000
+  expect(isNewerReport(report('old', 900, 2 * now), report('new', 1, now), now)).toBe(true)
+  expect(isNewerReport(report('old', 900, now + 60_000), report('new', 1, now), now)).toBe(false)
 })
 
 test('a report of a session that is over cannot replace one of the session after it', () => {
-  expect(isNewerReport(report('new', 1, 50), report('old', 900, 40))).toBe(false)
-  expect(isNewerReport(report('old', 900, 40), report('new', 1, 50))).toBe(true)
+  expect(isNewerReport(report('new', 1, 50), report('old', 900, 40), 0)).toBe(false)
+  expect(isNewerReport(report('old', 900, 40), report('new', 1, 50), 0)).toBe(true)
 })
