@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { BlockLink } from '@godwit/agent/control/download/mqtt-source'
 import { mqttSource } from '@godwit/agent/control/download/mqtt-source'
@@ -7,16 +6,19 @@ import { blockRefusal } from '@godwit/protocol/messages/blocks'
 import { sha256Hex } from '@godwit/protocol/release/blocks'
 import type { BundleFile } from '@godwit/protocol/release/release'
 import { parseBlockTopic, topics } from '@godwit/protocol/topics'
-import { mintDeviceToken } from '@godwit/protocol/trust/device-token'
+import { fleet, overHttp, secondsToDisk, tokenOf } from './download-to-disk.ts'
 import { LightMqtt } from './light-mqtt.ts'
 
-/** Devices `d{first}` and on fetch that file, all beginning at the same time. */
-export type ToDevices = { url: string; file: BundleFile; first: number; count: number }
-
-const fleet = 'test-fleet'
-
-export function seedOfDevice(index: number): Uint8Array {
-  return new Uint8Array(createHash('sha256').update(`bench device ${index}`).digest())
+/**
+ * Devices `d{first}` and on fetch that file, all beginning at the same time: into memory over MQTT, or one of them with
+ * the agent's whole downloader to its disk.
+ */
+export type ToDevices = {
+  url: string
+  file: BundleFile
+  first: number
+  count: number
+  toDiskOver?: 'http' | 'mqtt'
 }
 
 type OpenLink = BlockLink & { end(): void }
@@ -24,9 +26,7 @@ type OpenLink = BlockLink & { end(): void }
 /** The link as the agent's uplink gives it, on a client of its own. */
 async function linkOf(url: string, index: number): Promise<OpenLink> {
   const deviceId = `d${index}`
-  const now = Date.now()
-  const claim = { fleet, deviceId, audience: 'mqtt' as const, issuedAt: now, expiresAt: now + 600_000 }
-  const client = await LightMqtt.connect(url, deviceId, mintDeviceToken(claim, seedOfDevice(index)))
+  const client = await LightMqtt.connect(url, deviceId, tokenOf(index, 'mqtt'))
   await client.subscribe([topics.downAll(fleet, deviceId)], 1)
   const blocks = new Set<(sha256: string, bytes: Uint8Array) => void>()
   const refusals = new Set<Parameters<BlockLink['onRefusal']>[0]>()
@@ -95,8 +95,18 @@ async function fetchOne(opened: OpenLink, open: () => Promise<OpenLink>, file: B
   link.end()
 }
 
+async function fetchToDisk({ url, file, toDiskOver }: ToDevices): Promise<number> {
+  const link = toDiskOver === 'mqtt' ? await linkOf(url, 0) : undefined
+  process.send?.({ ready: true })
+  await once(process, 'message')
+  const seconds = await secondsToDisk(link ? mqttSource(link) : overHttp(url), file)
+  link?.end()
+  return seconds
+}
+
 process.once('message', (task: ToDevices) => {
-  fetchAll(task).then(
+  const fetching = task.toDiskOver ? fetchToDisk(task) : fetchAll(task)
+  fetching.then(
     (seconds) => process.send?.({ seconds }),
     (error) => process.send?.({ error: String(error) }),
   )

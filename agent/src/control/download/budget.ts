@@ -93,8 +93,11 @@ export class Budget {
 
   charge(release: string, bytes: number): void {
     const account = this.#ledger.account(release)
-    const stride = Math.min(strideBytesMax, Math.max(strideBytesMin, this.#allowed(account) / 16))
-    this.#ledger.charge(account, this.#classNow(), bytes, stride)
+    const strideBytes = Math.min(strideBytesMax, Math.max(strideBytesMin, this.#allowed(account) / 16))
+    const { dayBytesMax, monthBytesMax } = this.limits
+    // What a power cut takes away with its count comes again within the plan, but not within a day's bytes.
+    const isForced = dayBytesMax !== undefined || monthBytesMax !== undefined
+    this.#ledger.charge(account, this.#classNow(), bytes, { strideBytes, isForced })
   }
 
   progressed(release: string): void {

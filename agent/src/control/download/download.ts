@@ -138,10 +138,9 @@ export class Downloader {
       await this.#keepEarlier(part, file, onBytes)
       return await this.#fetchInto({ release, file, part, signal, onBytes })
     } finally {
-      // What was verified is kept, whatever ended the download.
+      // What was verified is kept, and what it cost, whatever ended the download.
       try {
         await part.flush()
-        this.#deps.budget.store()
       } finally {
         await part.close()
         if (part.unkept.size > 0) this.#hold({ blob: file.sha256, blocks: part.unkept })
@@ -150,10 +149,13 @@ export class Downloader {
   }
 
   async #open(file: BundleFile): Promise<PartFile> {
-    const { paths, database } = this.#deps
+    const { paths, database, clock, budget } = this.#deps
     const { sha256 } = file
     const unkept = this.#unkept?.blob === sha256 ? this.#unkept.blocks : undefined
-    const part = await PartFile.open(paths, file, database, { unkept, isKnown: this.#known.has(sha256) })
+    const part = await PartFile.open(paths, file, database, {
+      ...{ clock, unkept, isKnown: this.#known.has(sha256) },
+      alongside: () => budget.store(),
+    })
     if (unkept) this.#unkept = undefined
     this.#known.add(sha256)
     this.#claimed = undefined

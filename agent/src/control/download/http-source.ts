@@ -1,6 +1,6 @@
 import type { DurationMs } from '@godwit/protocol/units'
 import type { BlockSource, Cost, Delivery, SourceEnd } from './block-source.ts'
-import { bytesOf, runsOf, type Wanted } from './plan.ts'
+import { bytesOf, firstRun, type Wanted } from './plan.ts'
 
 /** Large enough that the round trip stops to matter, small enough that a cut costs little (5.5: 1 MiB parts). */
 const rangeBytesMax = 1_048_576
@@ -38,7 +38,7 @@ export function httpSource(options: HttpSourceOptions): BlockSource {
     async fetch(delivery) {
       let wanted = delivery.wanted
       while (wanted.length > 0) {
-        const run = runsOf(wanted, rangeBytesMax)[0]!
+        const run = firstRun(wanted, rangeBytesMax)
         const { end, taken } = await fetchRun(options, memory, delivery, run, wanted)
         if (end.end !== 'complete') return end
         wanted = wanted.filter(({ index }) => !taken.has(index))
@@ -103,7 +103,7 @@ async function fetchRun(
     for await (const chunk of response.body ?? []) {
       // Waiting for our own disk and our own rate is not the server's silence.
       stall.stop()
-      const flow = await reader.read(Buffer.from(chunk as Uint8Array))
+      const flow = await reader.read(chunk as Uint8Array)
       stall.heard()
       if (flow === 'wrong')
         return {
@@ -164,7 +164,7 @@ class BlockReader {
     return bytesOf(this.#wanted) - this.#filled
   }
 
-  async read(bytes: Buffer): Promise<'more' | 'enough' | 'wrong'> {
+  async read(bytes: Uint8Array): Promise<'more' | 'enough' | 'wrong'> {
     this.#delivery.received(bytes.length)
     try {
       for (let rest = bytes; rest.length > 0 && this.#wanted.length > 0; ) {
@@ -186,14 +186,14 @@ class BlockReader {
     return this.isDone ? 'enough' : 'more'
   }
 
-  #fill(block: Wanted, bytes: Buffer): Buffer {
+  #fill(block: Wanted, bytes: Uint8Array): Uint8Array {
     if (!this.#buffer) {
-      this.#buffer = Buffer.alloc(block.length)
+      this.#buffer = Buffer.allocUnsafeSlow(block.length)
       this.#filled = this.#at - block.offset
       if (this.#filled > 0) this.#begun?.copy(this.#buffer)
     }
     const count = Math.min(bytes.length, block.length - this.#filled)
-    bytes.copy(this.#buffer, this.#filled, 0, count)
+    this.#buffer.set(bytes.subarray(0, count), this.#filled)
     this.#filled += count
     this.#at += count
     return bytes.subarray(count)

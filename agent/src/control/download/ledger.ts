@@ -23,8 +23,8 @@ const name = 'download'
 const releasesMax = 16
 
 /**
- * Who has used how many bytes, over restarts. Written once in a while and not for every block: `strideBytes` is what a
- * power cut may leave uncounted.
+ * Who has used how many bytes, over restarts. Forced to the disk with each batch of blocks, and written in between: a
+ * killed process leaves `strideBytes` uncounted, and a power cut as many where those were forced too.
  */
 export class Ledger {
   readonly #database: Database
@@ -60,26 +60,35 @@ export class Ledger {
     return turned
   }
 
-  /** Counts what came over the link. @param strideBytes how much may stay uncounted on the disk */
-  charge(account: Account, linkClass: LinkClass, bytes: number, strideBytes: number): void {
+  /**
+   * Counts what came over the link.
+   *
+   * @param strideBytes how much may stay unwritten
+   * @param isForced what is written waits for the disk
+   */
+  charge(
+    account: Account,
+    linkClass: LinkClass,
+    bytes: number,
+    { strideBytes, isForced }: { strideBytes: number; isForced: boolean },
+  ): void {
     account.receivedBytes += bytes
     const usage = this.usage(linkClass)
     usage.dayBytes += bytes
     usage.monthBytes += bytes
     this.#unstoredBytes += bytes
     if (this.#unstoredBytes < strideBytes) return
-    const unstored = this.#unstoredBytes
     try {
-      this.store()
+      if (isForced) this.store()
+      else this.#database.lazily(() => this.store())
     } catch {
       // This is where a block arrives, and whoever writes it says that the disk is full. In memory it is counted.
-      this.#unstoredBytes = unstored
     }
   }
 
   store(): void {
-    this.#unstoredBytes = 0
     writeMeta(this.#database, name, JSON.stringify(this.#stored))
+    this.#unstoredBytes = 0
   }
 
   forget(isForgotten: (release: string) => boolean): void {

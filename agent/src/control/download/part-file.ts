@@ -4,13 +4,18 @@ import { type FileHandle, open, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { blockRange, sha256Hex } from '@godwit/protocol/release/blocks'
 import type { BundleFile } from '@godwit/protocol/release/release'
+import type { Clock } from '../clock.ts'
 import { syncDirectory } from '../files.ts'
 import type { Paths } from '../paths.ts'
 import type { Database } from '../state/database.ts'
 import { missingBlocks } from './plan.ts'
 
-/** Bytes that came, or time that passed since the first of them, before they are forced to the disk and journalled. */
-const batchBytes = 1_048_576
+/**
+ * Blocks are forced to the disk and journalled together: so many bytes at once, and none of them waits for this long when
+ * the next one comes. A quarter of the blob, so that a power cut never costs all of a small one.
+ */
+const batchBytesMin = 262_144
+const batchBytesMax = 2_097_152
 const batchMs = 2_000
 /** Behind the last block that was found there: farther ahead nobody writes (128 blocks of MQTT's). */
 const recoverBytesMax = 8 * 1_048_576
@@ -28,6 +33,16 @@ export function forgetBlocks(database: Database, blob: string): void {
 /** Verified blocks by position, which are not on the disk for certain. */
 export type Unkept = ReadonlyMap<number, Uint8Array>
 
+export type PartFileOptions = {
+  clock: Pick<Clock, 'monotonicMs'>
+  /** Of this blob, from the life before in this process. */
+  unkept: Unkept | undefined
+  /** False: an earlier process may have written more than it journalled. */
+  isKnown: boolean
+  /** Stored in the transaction that journals a batch, so that what the bytes cost shares their sync. */
+  alongside: () => void
+}
+
 /**
  * A blob on its way: written block by block, so that a killed process leaves them all; forced to the disk and then
  * journalled in batches, while the next blocks come. What the disk does not take stays in memory and is written again.
@@ -40,27 +55,28 @@ export class PartFile {
   readonly #handle: FileHandle
   readonly #pending = new Map<number, Uint8Array>()
   readonly #unwritten = new Set<number>()
+  readonly #options: PartFileOptions
+  readonly #batchBytes: number
   #syncing: Promise<void> = Promise.resolve()
-  #batch = { bytes: 0, sinceMs: 0 }
+  #unsyncedBytes = 0
+  #syncedMs: number
 
-  private constructor(file: BundleFile, database: Database, handle: FileHandle) {
+  private constructor(file: BundleFile, database: Database, handle: FileHandle, options: PartFileOptions) {
     this.#file = file
     this.#database = database
     this.#handle = handle
+    this.#options = options
+    this.#batchBytes = Math.min(batchBytesMax, Math.max(batchBytesMin, file.sizeBytes / 4))
+    this.#syncedMs = options.clock.monotonicMs()
     this.have = blocksHeld(database, file.sha256)
   }
 
-  /**
-   * Continues where the journal says; a part file that is gone or of the wrong size makes the journal void.
-   *
-   * @param unkept of this blob, from the life before in this process
-   * @param isKnown false: an earlier process may have written more than it journalled
-   */
+  /** Continues where the journal says; a part file that is gone or of the wrong size makes the journal void. */
   static async open(
     paths: Paths,
     file: BundleFile,
     database: Database,
-    { unkept, isKnown }: { unkept: Unkept | undefined; isKnown: boolean },
+    options: PartFileOptions,
   ): Promise<PartFile> {
     const path = paths.part(file.sha256)
     mkdirSync(dirname(path), { recursive: true })
@@ -73,9 +89,9 @@ export class PartFile {
     const handle = await open(path, isThere ? 'r+' : 'w+', 0o644)
     try {
       if (!isThere) await handle.truncate(file.sizeBytes)
-      const part = new PartFile(file, database, handle)
-      for (const [index, bytes] of unkept ?? []) part.#hold(index, bytes)
-      if (isThere && !isKnown) await part.#recover()
+      const part = new PartFile(file, database, handle, options)
+      for (const [index, bytes] of options.unkept ?? []) part.#hold(index, bytes)
+      if (isThere && !options.isKnown) await part.#recover()
       return part
     } catch (error) {
       await handle.close()
@@ -97,16 +113,16 @@ export class PartFile {
   async write(index: number, bytes: Uint8Array): Promise<void> {
     this.#hold(index, bytes)
     await this.#put(index)
-    const nowMs = performance.now()
-    if (this.#batch.bytes === 0) this.#batch.sinceMs = nowMs
-    this.#batch.bytes += bytes.length
-    if (this.#batch.bytes < batchBytes && nowMs - this.#batch.sinceMs < batchMs) return
+    this.#unsyncedBytes += bytes.length
+    const sinceMs = this.#options.clock.monotonicMs() - this.#syncedMs
+    if (this.#unsyncedBytes < this.#batchBytes && sinceMs < batchMs) return
     // The one before: never more than two batches in memory. What went wrong with it is told here, or tried again by `flush`.
     await this.#syncing
     this.#syncing = this.#sync()
     this.#syncing.catch(() => {})
   }
 
+  /** Everything, at once. What it costs is stored even when there is no block to journal. */
   async flush(): Promise<void> {
     await this.#syncing.catch(() => {})
     await this.#sync()
@@ -131,12 +147,13 @@ export class PartFile {
 
   /** Disk first, journal second: a row must never promise bytes that a power cut can take back. */
   async #sync(): Promise<void> {
-    this.#batch.bytes = 0
-    if (this.#pending.size === 0) return
-    for (const index of [...this.#unwritten]) await this.#put(index)
+    this.#unsyncedBytes = 0
+    this.#syncedMs = this.#options.clock.monotonicMs()
+    // Before anything is awaited: what is written meanwhile is the next batch's.
     const blocks = [...this.#pending.keys()]
+    for (const index of [...this.#unwritten]) await this.#put(index)
     try {
-      await this.#handle.datasync()
+      if (blocks.length > 0) await this.#handle.datasync()
     } catch (error) {
       // The next sync of the same pages would say that all is well, and be wrong (Linux forgets): they are written again.
       for (const index of blocks) this.#unwritten.add(index)
@@ -145,6 +162,7 @@ export class PartFile {
     this.#database.transaction(() => {
       for (const index of blocks)
         this.#database.run('INSERT OR IGNORE INTO block VALUES (?, ?)', this.#file.sha256, index)
+      this.#options.alongside()
     })
     for (const index of blocks) this.#pending.delete(index)
   }
@@ -163,7 +181,7 @@ export class PartFile {
         this.#hold(index, bytes)
         without = 0
         // Many, when the journal is lost and the file is not.
-        if (this.#pending.size * length >= batchBytes) await this.#sync()
+        if (this.#pending.size * length >= this.#batchBytes) await this.#sync()
       } else without += length
     }
   }

@@ -11,18 +11,14 @@ export function missingBlocks(file: BundleFile, have: ReadonlySet<number>): Want
   )
 }
 
-/** Neighbours together, so that one HTTP range brings many; no run longer than `bytesMax`, but at least one block. */
-export function runsOf(wanted: readonly Wanted[], bytesMax: number): Wanted[][] {
-  const runs: Wanted[][] = []
-  for (const block of wanted) {
-    const run = runs.at(-1)
-    const last = run?.at(-1)
-    const bytes = run?.reduce((sum, { length }) => sum + length, 0) ?? 0
-    const follows = last !== undefined && last.index + 1 === block.index && bytes + block.length <= bytesMax
-    if (follows) run!.push(block)
-    else runs.push([block])
-  }
-  return runs
+/** The first neighbours, so that one HTTP range brings many: no more than `bytesMax`, but at least one block. */
+export function firstRun(wanted: readonly Wanted[], bytesMax: number): Wanted[] {
+  let bytes = 0
+  const end = wanted.findIndex(({ index, length }, place) => {
+    bytes += length
+    return place > 0 && (index !== wanted[place - 1]!.index + 1 || bytes > bytesMax)
+  })
+  return wanted.slice(0, end < 0 ? undefined : end)
 }
 
 export function bytesOf(blocks: readonly { length: number }[]): number {

@@ -167,7 +167,10 @@ describe('what lies on the disk', () => {
 
   test('blocks whose sync failed are written again before they are entered', async () => {
     const { paths, database } = made([])
-    const part = await PartFile.open(paths, file, database, { unkept: undefined, isKnown: true })
+    const part = await PartFile.open(paths, file, database, {
+      ...{ clock: systemClock, unkept: undefined, isKnown: true },
+      alongside: () => {},
+    })
     closing.push(() => part.close())
     const probe = await open(paths.part(file.sha256))
     const handles = Object.getPrototypeOf(probe) as typeof probe

@@ -1,6 +1,6 @@
 import type { Budget } from '@godwit/agent/control/download/budget'
 import { Pacer } from '@godwit/agent/control/download/pacer'
-import { bytesOf, missingBlocks, runsOf } from '@godwit/agent/control/download/plan'
+import { bytesOf, firstRun, missingBlocks, type Wanted } from '@godwit/agent/control/download/plan'
 import { TokenBucket } from '@godwit/agent/control/download/token-bucket'
 import { describeFile } from '@godwit/protocol/release/blocks'
 import fc from 'fast-check'
@@ -16,7 +16,9 @@ describe('the plan of a download', () => {
         expect(wanted.map(({ index }) => index).sort((a, b) => a - b)).toEqual(
           file.blocks.map((_, i) => i).filter((i) => !held.includes(i)),
         )
-        const runs = runsOf(wanted, 20_000)
+        const runs: Wanted[][] = []
+        for (let rest = wanted; rest.length > 0; rest = rest.slice(runs.at(-1)!.length))
+          runs.push(firstRun(rest, 20_000))
         expect(runs.flat()).toEqual(wanted)
         for (const run of runs) {
           expect(bytesOf(run)).toBeLessThanOrEqual(20_000)
