@@ -4,6 +4,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { forkRunner } from '@godwit/agent/control/fork-runner'
+import { silentLog } from '@godwit/agent/control/log'
 import type { FromRunner, ToRunner } from '@godwit/agent/runner/messages'
 import { describeFile } from '@godwit/protocol/release/blocks'
 import type { Pipeline } from '@godwit/protocol/release/pipeline'
@@ -30,7 +32,10 @@ export async function cpuAt10Hz(
   const [{ name, shape }] = io.inputs as [Shaped]
   const env = { ...process.env, ORT_DISABLE_TELEMETRY: '1' }
   const bare = fork(bareScript, [path, name, ...shape.map(String)], { env })
-  const runner = fork(runnerScript, [], { env })
+  // As control starts it: with the flags and the environment that it has in the field.
+  const limits = { memoryBytesMax: 2 ** 30, nice: 0 }
+  const runner = forkRunner({ script: runnerScript, engine: 'native', limits, log: silentLog })
+  runner.stderr?.pipe(process.stderr)
   try {
     await once(bare, 'message')
     await serve(runner, folder, model, io)

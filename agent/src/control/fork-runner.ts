@@ -29,11 +29,19 @@ export type RunnerOrder = {
 /** The kernel's scale ends at 1000: when memory runs out it takes a runner first, and control goes on. */
 const oomScore = 800
 
-export function forkRunner({ script, engine, preflight, limits, log, stdin }: RunnerOrder): ChildProcess {
+export function forkRunner({
+  script,
+  engine,
+  preflight,
+  limits,
+  log,
+  stdin,
+}: Omit<RunnerOrder, 'ledger'>): ChildProcess {
   const { memoryBytesMax, cpus } = limits
   const heapMiB = Math.max(64, Math.floor(memoryBytesMax / 2 ** 20))
-  // A runner makes little garbage; room for more of it would be 10 MiB that somebody else on the device could use.
-  const nodeArguments = [`--max-old-space-size=${heapMiB}`, '--max-semi-space-size=1']
+  // A runner makes little garbage; room for more of it would be 10 MiB that somebody else on the device could use, and
+  // three more threads to collect it would be 1 MiB.
+  const nodeArguments = [`--max-old-space-size=${heapMiB}`, '--max-semi-space-size=1', '--v8-pool-size=1']
   // taskset becomes the runner: same process id, same channel.
   const pinned = cpus !== undefined && process.platform === 'linux'
   const child = fork(
@@ -48,6 +56,8 @@ export function forkRunner({ script, engine, preflight, limits, log, stdin }: Ru
         TZ: process.env['TZ'],
         // Newer ONNX Runtimes report home by default.
         ORT_DISABLE_TELEMETRY: '1',
+        // Its threads hardly allocate, and glibc would keep a heap for each: 2 MiB.
+        MALLOC_ARENA_MAX: '1',
       },
       ...(pinned && { execPath: 'taskset' }),
       execArgv: pinned ? ['-c', cpus, process.execPath, ...nodeArguments] : nodeArguments,
