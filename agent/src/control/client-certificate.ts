@@ -3,7 +3,7 @@ import { Fault } from '@godwit/protocol/fault'
 import { certificateAnswer, certificateProofBytes } from '@godwit/protocol/messages/certificate'
 import type { TrustedTime } from './clock.ts'
 import { readIfThere, writeDurably } from './files.ts'
-import { httpHeaders } from './hub-http.ts'
+import { httpHeaders, isPassing, postJson } from './hub-http.ts'
 import type { Identity } from './identity.ts'
 import { backoffMs } from './link/backoff.ts'
 import { because, type Log } from './log.ts'
@@ -49,24 +49,13 @@ async function post(
   identity: Identity,
   { fetch, time }: CertificateDeps,
 ): Promise<string> {
-  let response: Response
-  try {
-    response = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...httpHeaders(identity, time) },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(15_000),
-      redirect: 'error',
-    })
-  } catch (cause) {
-    throw new Fault('hub-unreachable', `cannot reach ${url.href} for a certificate`, { cause })
-  }
-  const text = await response.text()
-  if (response.ok) return text
-  const code = response.status >= 500 || response.status === 429 ? 'hub-unreachable' : 'certificate-refused'
+  const headers = httpHeaders(identity, time)
+  const answer = await postJson(url, JSON.stringify(body), 'for a certificate', { fetch, headers })
+  if (answer.ok) return answer.text
+  const code = isPassing(answer) ? 'hub-unreachable' : 'certificate-refused'
   throw new Fault(
     code,
-    `the hub answered the request for a certificate with ${response.status}: ${text.slice(0, 300)}`,
+    `the hub answered the request for a certificate with ${answer.status}: ${answer.text.slice(0, 300)}`,
   )
 }
 

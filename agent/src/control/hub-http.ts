@@ -24,6 +24,44 @@ export function httpHeaders(identity: Identity, time: TrustedTime): Record<strin
   }
 }
 
+/** The longest is an enrolment's, with a root document in base64. */
+const answerBytesMax = 2_000_000
+
+export type Answer = { status: number; ok: boolean; text: string }
+
+/**
+ * Sends JSON and reads the whole answer, within a time and up to a length: not even the hub may hold a device up or fill it.
+ *
+ * @param purpose ends "cannot reach the hub …"
+ * @throws Fault `hub-unreachable`
+ */
+export async function postJson(
+  url: URL,
+  body: string,
+  purpose: string,
+  deps: { fetch: typeof fetch; headers?: Record<string, string>; signal?: AbortSignal },
+): Promise<Answer> {
+  try {
+    const response = await deps.fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...deps.headers },
+      body,
+      signal: AbortSignal.any([AbortSignal.timeout(answerMsMax), ...(deps.signal ? [deps.signal] : [])]),
+      // What it holds is for the hub that was named.
+      redirect: 'error',
+    })
+    const text = new TextDecoder().decode(await upTo(response, answerBytesMax))
+    return { status: response.status, ok: response.ok, text }
+  } catch (cause) {
+    throw new Fault('hub-unreachable', `cannot reach ${url.href} ${purpose}`, { cause })
+  }
+}
+
+/** Asking the same again may help. */
+export function isPassing({ status }: Answer): boolean {
+  return status >= 500 || status === 408 || status === 429
+}
+
 /** @param withinMs for the whole of a document, integer milliseconds: one that drips for ever holds up all that wait behind it */
 export function metadataOverHttp(url: string, fetcher: typeof fetch, withinMs = answerMsMax): FetchMetadata {
   return async (fileName, bytesMax) => {
@@ -63,7 +101,9 @@ export async function hubTime(url: string, fetcher: typeof fetch): Promise<numbe
       signal: AbortSignal.timeout(answerMsMax),
       redirect: 'error',
     })
-    const { time } = (await response.json()) as { time?: unknown }
+    const { time } = JSON.parse(new TextDecoder().decode(await upTo(response, answerBytesMax))) as {
+      time?: unknown
+    }
     const at = typeof time === 'string' ? Date.parse(time) : Number.NaN
     return Number.isFinite(at) ? at : undefined
   } catch {

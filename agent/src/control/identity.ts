@@ -15,6 +15,7 @@ import { publicKeyOf, sign } from '@godwit/protocol/trust/ed25519'
 import { fromHex, toHex } from '@godwit/protocol/trust/encoding'
 import { type Key, keyIdOf, keyOfSeed } from '@godwit/protocol/trust/key'
 import { readIfThere, writeDurably } from './files.ts'
+import { isPassing, postJson } from './hub-http.ts'
 import type { Paths } from './paths.ts'
 
 /** Who this device is. The seed never leaves it. */
@@ -124,25 +125,13 @@ async function ask(
   deps: { fetch: typeof fetch; signal?: AbortSignal },
 ): Promise<EnrolmentAnswer | EnrolmentPending> {
   const url = new URL('/api/v1/enrol', ticket.url)
-  let response: Response
-  try {
-    response = await deps.fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(request),
-      signal: AbortSignal.any([AbortSignal.timeout(15_000), ...(deps.signal ? [deps.signal] : [])]),
-    })
-  } catch (cause) {
-    throw new Fault('hub-unreachable', `cannot reach ${url.href} to enrol`, { cause })
+  const answer = await postJson(url, JSON.stringify(request), 'to enrol', deps)
+  const { status, text } = answer
+  if (!answer.ok) {
+    const code = isPassing(answer) ? 'hub-unreachable' : 'enrolment-refused'
+    throw new Fault(code, `the hub answered the enrolment with ${status}: ${text.slice(0, 300)}`)
   }
-  const text = await response.text()
-  if (!response.ok) {
-    const refused =
-      response.status >= 400 && response.status < 500 && response.status !== 408 && response.status !== 429
-    const code = refused ? 'enrolment-refused' : 'hub-unreachable'
-    throw new Fault(code, `the hub answered the enrolment with ${response.status}: ${text.slice(0, 300)}`)
-  }
-  const read = (response.status === 202 ? enrolmentPending : enrolmentAnswer).check(parse(text))
+  const read = (status === 202 ? enrolmentPending : enrolmentAnswer).check(parse(text))
   if (!read.ok) throw new Fault('enrolment-answer-malformed', read.detail)
   return read.value as EnrolmentAnswer | EnrolmentPending
 }

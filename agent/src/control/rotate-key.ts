@@ -3,7 +3,7 @@ import { Fault } from '@godwit/protocol/fault'
 import { sealKeyRotation } from '@godwit/protocol/messages/key-rotation'
 import type { TrustedTime } from './clock.ts'
 import { syncDirectory, writeDurably } from './files.ts'
-import { httpHeaders } from './hub-http.ts'
+import { httpHeaders, isPassing, postJson } from './hub-http.ts'
 import { type DeviceKey, type Identity, keyAt, writeKey } from './identity.ts'
 import type { Paths } from './paths.ts'
 
@@ -56,21 +56,13 @@ async function ask(
   const { fleet, deviceId, httpUrl } = old.enrolment
   const url = new URL(`/api/v1/devices/${encodeURIComponent(deviceId)}/rotate`, httpUrl)
   const body = sealKeyRotation({ fleet, deviceId, issuedAt: time.hubNowMs() }, old.seed, next.seed)
-  let response: Response
-  try {
-    response = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...httpHeaders(caller, time) },
-      body: new TextDecoder().decode(body),
-      signal: AbortSignal.timeout(15_000),
-      redirect: 'error',
-    })
-  } catch (cause) {
-    throw new Fault('hub-unreachable', `cannot reach ${url.href} to rotate the key`, { cause })
-  }
-  const text = await response.text()
-  if (response.ok) return true
-  if (response.status === 401) return false
-  const code = response.status >= 500 || response.status === 429 ? 'hub-unreachable' : 'rotation-refused'
-  throw new Fault(code, `the hub answered the key rotation with ${response.status}: ${text.slice(0, 300)}`)
+  const headers = httpHeaders(caller, time)
+  const answer = await postJson(url, new TextDecoder().decode(body), 'to rotate the key', { fetch, headers })
+  if (answer.ok) return true
+  if (answer.status === 401) return false
+  const code = isPassing(answer) ? 'hub-unreachable' : 'rotation-refused'
+  throw new Fault(
+    code,
+    `the hub answered the key rotation with ${answer.status}: ${answer.text.slice(0, 300)}`,
+  )
 }
