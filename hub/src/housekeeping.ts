@@ -21,9 +21,11 @@ export function housekeepingPart({
   let work = Promise.resolve()
   let forgottenAt = Number.NEGATIVE_INFINITY
 
-  async function tidy(): Promise<void> {
+  async function tidy({ atStart = false } = {}): Promise<void> {
     const now = clock()
-    await repository.refresh(now)
+    // Beyond what devices have seen even if this hub comes from a backup: waiting for half the life of what it holds
+    // would have them refuse it for hours.
+    await repository.refresh(now, { anyway: atStart })
     const reissued = await directives.reissueExpiring(now)
     if (reissued > 0) log.info({ reissued }, 'signed directives again before their end')
     await audit.checkpointIfDue(now)
@@ -37,9 +39,11 @@ export function housekeepingPart({
   return {
     name: 'housekeeping',
     async start() {
-      await tidy()
+      await tidy({ atStart: true })
       timer = setInterval(() => {
-        work = work.then(tidy).catch((err) => log.error({ err }, 'housekeeping failed; tried again soon'))
+        work = work
+          .then(() => tidy())
+          .catch((err) => log.error({ err }, 'housekeeping failed; tried again soon'))
       }, everyMs)
     },
     async stop() {

@@ -1,12 +1,13 @@
 import { Gauge, Registry } from 'prom-client'
+import type { Fleet } from './fleet/fleet.ts'
 import type { Db } from './store/database.ts'
 import { countDevicesByStatus } from './store/device-store.ts'
 import { version } from './version.ts'
 
 /** A registry of this hub's own, so that two hubs in one process do not share figures. */
-export function createMetrics(db: Db, fleet: string): Registry {
+export function createMetrics(db: Db, fleetName: string, fleet: Pick<Fleet, 'ahead'>): Registry {
   const registry = new Registry()
-  registry.setDefaultLabels({ fleet })
+  registry.setDefaultLabels({ fleet: fleetName })
   const info = {
     name: 'godwit_build_info',
     help: 'Version of this hub',
@@ -21,6 +22,14 @@ export function createMetrics(db: Db, fleet: string): Registry {
     registers: [registry],
     async collect() {
       for (const [state, count] of Object.entries(await countDevicesByStatus(db))) this.set({ state }, count)
+    },
+  })
+  new Gauge({
+    name: 'godwit_devices_ahead',
+    help: 'Devices that know newer versions than this hub, as after its restore from a backup',
+    registers: [registry],
+    async collect() {
+      this.set((await fleet.ahead()).length)
     },
   })
   return registry

@@ -76,6 +76,7 @@ export async function createHub(
     const shared = { database, clock, feed, audit, listenerFailed }
     const repository = await openRepository({ ...shared, keys, metadata: config.metadata })
     const fleetName = config.fleet
+    const fleet = createFleet({ ...shared, fleetName, log: logger })
     const waitingRoom = createWaitingRoom(database, clock, audit)
     const authority = own && { authority: own.authority }
     const core = {
@@ -89,7 +90,7 @@ export async function createHub(
       audit,
       repository,
       directives: createDirectives({ ...shared, config, directorSeed: keys.director }),
-      fleet: createFleet({ ...shared, fleetName }),
+      fleet,
       keyRotation: createKeyRotation({ ...shared, fleetName }),
       ...(certificates && { certificates }),
       ...(authority && {
@@ -100,7 +101,7 @@ export async function createHub(
       registry: createRegistry({ ...shared, blobs, limits: config.blobs }),
       access: createAccess(database, clock, audit, config.access),
       users: createUsers(database, clock, audit, config.access),
-      metrics: createMetrics(db, fleetName),
+      metrics: createMetrics(db, fleetName, fleet),
       deviceFacets: [],
     }
     // The parts add what the type promises beyond these, before anybody reads it.

@@ -130,7 +130,7 @@ describe('of the hub', () => {
     expect(await fleet.acceptReport('pump', report(9))).toMatchObject({ trusted: true })
     const headers = { authorization: `Bearer ${box.adminToken}` }
     const seen = await box.hub.http.inject({ url: '/api/v1/devices/pump', headers })
-    expect(seen.json()).toMatchObject({ directiveVersion: 1, isAhead: true })
+    expect(seen.json()).toMatchObject({ directiveVersion: 1, ahead: { directive: { device: 9, hub: 1 } } })
     box.time.now += box.config.directive.expiresMs
     expect(await directives.reissueExpiring(box.time.now)).toBe(0)
     expect(await directives.setGoal(['pump'], 'default', goal('2'), by)).toEqual(new Map([['pump', 10]]))

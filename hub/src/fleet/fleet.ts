@@ -7,6 +7,7 @@ import { fromHex } from '@godwit/protocol/trust/encoding'
 import { openEnvelope, verifyThreshold } from '@godwit/protocol/trust/envelope'
 import { ed25519Key, ed25519Only, keyIdOf } from '@godwit/protocol/trust/key'
 import { accept, refuse, type Verdict } from '@godwit/protocol/trust/refusal'
+import type { Logger } from 'pino'
 import type { Clock } from '../clock.ts'
 import type { Feed } from '../feed.ts'
 import { Listeners } from '../listeners.ts'
@@ -25,7 +26,9 @@ import {
 } from '../store/device-store.ts'
 import { goalsOfDevice } from '../store/directive-store.ts'
 import { groupMs, SharedTransactions } from '../store/group-commit.ts'
+import { newestVersions } from '../store/metadata-store.ts'
 import type { Audit } from '../trust/audit.ts'
+import { type Ahead, AheadDevices, aheadOf } from './ahead.ts'
 import type { Device } from './device.ts'
 import { endedSince } from './ended-deployments.ts'
 import { presenceAfter } from './presence.ts'
@@ -54,6 +57,8 @@ export type Fleet = {
   revoke(deviceId: string, who: string): Promise<Device | undefined>
   /** Devices of which two seem to be there, with one identity. */
   twins(): string[]
+  /** Devices that know what this hub has forgotten; see ahead.ts. */
+  ahead(): Promise<string[]>
   /** Something about a device changed, and it is committed. */
   onNews(listener: (deviceId: string, news: DeviceNews) => void): () => void
   /** Comes back when all that was accepted so far is committed. */
@@ -66,13 +71,16 @@ type Around = {
   feed: Feed
   audit: Audit
   fleetName: string
+  log: Logger
   listenerFailed: (error: unknown) => void
 }
 
-export function createFleet({ database, clock, feed, audit, fleetName, listenerFailed }: Around): Fleet {
+export function createFleet(around: Around): Fleet {
+  const { database, clock, feed, audit, fleetName, log, listenerFailed } = around
   const { db, transaction } = database
   const news = new Listeners<[string, DeviceNews]>(listenerFailed)
   const twins = new Twins()
+  const aheadDevices = new AheadDevices()
   // After a restart the whole fleet has something to say: an fsync for each would make it wait for minutes.
   const shared = new SharedTransactions(transaction, groupMs)
 
@@ -81,6 +89,17 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
     await audit.append(trx, { who: `device:${id}`, action: 'device.twice', subject: id })
     const data = { deviceId: id, kind: 'identity_twice', severity: 'alarm', at }
     await feed.append(trx, { topic: `device:${id}`, type: 'telemetry.event', data })
+  }
+
+  async function tellIfAhead(trx: Db, device: Device): Promise<Ahead> {
+    const { id: deviceId } = device
+    const ahead = aheadOf(device, await newestVersions(trx))
+    if (!aheadDevices.isNews(deviceId, ahead)) return ahead
+    const words = 'a device knows newer versions than this hub: see "A hub that comes back from a backup"'
+    log.warn({ code: 'hub-behind', deviceId, ahead }, words)
+    const data = { deviceId, kind: 'hub_behind', severity: 'alarm', at: clock(), ahead }
+    await feed.append(trx, { topic: `device:${deviceId}`, type: 'telemetry.event', data })
+    return ahead
   }
 
   /** How each deployment ended, as the device signed it. Slots that nobody assigned would only fill the record. */
@@ -111,6 +130,7 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
     onNews: (listener) => news.add(listener),
     flush: () => shared.flush(),
     twins: () => twins.current(clock()),
+    ahead: async () => aheadDevices.current(await newestVersions(db)),
 
     async authenticate(deviceId, token, audience) {
       const device = await deviceById(db, deviceId)
@@ -122,12 +142,13 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
     },
 
     async acceptState(deviceId, state) {
+      let isTwin: boolean | undefined
       const changed = await shared.run(async (trx) => {
         const device = await deviceById(trx, deviceId)
         if (!device || device.revokedAt !== undefined) return false
         // Before anything is ignored as old: of two that take turns, one always seems to be.
-        if (state.status === 'online' && twins.heard(deviceId, state.bootId, clock()))
-          await tellOfTwins(trx, deviceId)
+        if (state.status === 'online') isTwin ??= twins.heard(deviceId, state.bootId, clock())
+        if (isTwin) await tellOfTwins(trx, deviceId)
         const presence = presenceAfter(device, state)
         if (!presence) return false
         const { status, connection } = presence
@@ -142,20 +163,24 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
     },
 
     async acceptBirth(deviceId, birth) {
+      let ahead: Ahead | undefined
       const accepted = await shared.run(async (trx) => {
         const device = await deviceById(trx, deviceId)
         if (!device || device.revokedAt !== undefined) return false
         // A birth that an older connection sent late tells of a past that is over.
         if (device.birth && birth.connection < device.birth.connection) return false
         await saveBirth(trx, deviceId, birth, clock())
+        ahead = await tellIfAhead(trx, { ...device, birth })
         await feed.append(trx, stateNews(deviceId, { agentVersion: birth.agentVersion }))
         return true
       })
+      if (ahead) aheadDevices.heard(deviceId, ahead)
       if (accepted) news.tell(deviceId, 'birth')
       return { accepted }
     },
 
     async acceptReport(deviceId, envelope) {
+      let ahead: Ahead | undefined
       const verdict = await shared.run(async (trx): Promise<Verdict<Report>> => {
         const device = await deviceById(trx, deviceId)
         if (!device) return refuse('absent', `no device ${deviceId} is enrolled`)
@@ -169,11 +194,15 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
           )
         }
         await saveReport(trx, read.value, new TextDecoder().decode(envelope), clock())
-        if (device.revokedAt === undefined) await saveSlots(trx, read.value)
+        if (device.revokedAt === undefined) {
+          await saveSlots(trx, read.value)
+          ahead = await tellIfAhead(trx, { ...device, report: read.value })
+        }
         await recordEnds(trx, device, read.value, envelope)
         await feed.append(trx, reportNews(read.value))
         return read
       })
+      if (ahead) aheadDevices.heard(deviceId, ahead)
       if (verdict.trusted) news.tell(deviceId, 'report')
       return verdict
     },
@@ -197,6 +226,7 @@ export function createFleet({ database, clock, feed, audit, fleetName, listenerF
         await feed.append(trx, stateNews(id, { revoked: true }))
         return deviceById(trx, id)
       })
+      aheadDevices.heard(id, {})
       if (revoked) news.tell(id, 'revoked')
       return revoked
     },

@@ -2,16 +2,17 @@ import { keyFingerprint } from '@godwit/protocol/messages/enrolment'
 import { toRfc3339 } from '@godwit/protocol/units'
 import type { ApiToken } from '../access/access.ts'
 import type { User } from '../access/user.ts'
+import { aheadOf, isSomething, type Versions } from '../fleet/ahead.ts'
 import type { Device } from '../fleet/device.ts'
 import type { JoinToken } from '../fleet/enrolment.ts'
 import { isListed, type Model, type ModelVersion } from '../registry/model.ts'
 import type { ModelSignature } from '../registry/model-signature.ts'
-import { isAhead } from '../trust/directives.ts'
 
 /** How things look in answers: times as RFC 3339, and nothing that is for the hub alone. */
 
-export function deviceView(device: Device) {
+export function deviceView(device: Device, held: Versions) {
   const { id, labels, status, enrolledAt, revokedAt, lastSeenAt, birth, report, directiveVersion } = device
+  const ahead = aheadOf(device, held)
   return {
     id,
     labels,
@@ -20,8 +21,7 @@ export function deviceView(device: Device) {
     enrolledAt: toRfc3339(enrolledAt),
     ...optionalTimes({ revokedAt, lastSeenAt }),
     directiveVersion,
-    // What it obeys is not on record here: this hub was restored from a backup, or somebody signed in its name.
-    ...(isAhead(device) && { isAhead: true }),
+    ...(isSomething(ahead) && { ahead }),
     ...(birth && { birth }),
     ...(report && { report }),
   }

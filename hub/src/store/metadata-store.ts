@@ -1,4 +1,7 @@
+import type { Birth } from '@godwit/protocol/messages/presence'
 import type { Db } from './database.ts'
+
+const topLevel = ['root', 'targets', 'snapshot', 'timestamp']
 
 export type StoredMetadata = { role: string; version: number; bytes: Uint8Array }
 
@@ -34,9 +37,20 @@ export async function allMetadata(db: Db, role: string): Promise<StoredMetadata[
   return rows.map((row) => ({ role, version: row.version, bytes: new TextEncoder().encode(row.document) }))
 }
 
+/** What this hub holds, by role; 0 where there is nothing. */
+export async function newestVersions(db: Db): Promise<Birth['metadata']> {
+  const rows = await db
+    .selectFrom('metadata')
+    .select(({ fn }) => ['role', fn.max('version').as('version')])
+    .where('role', 'in', topLevel)
+    .groupBy('role')
+    .execute()
+  const known = Object.fromEntries(rows.map(({ role, version }) => [role, version]))
+  return { root: 0, timestamp: 0, snapshot: 0, targets: 0, ...known }
+}
+
 /** The newest document of every delegated role that ever had one, whether or not it is delegated to now. */
 export async function newestDelegated(db: Db): Promise<StoredMetadata[]> {
-  const topLevel = ['root', 'targets', 'snapshot', 'timestamp']
   const roles = await db
     .selectFrom('metadata')
     .select('role')

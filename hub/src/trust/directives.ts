@@ -8,6 +8,7 @@ import { keyOfSeed } from '@godwit/protocol/trust/key'
 import { toRfc3339 } from '@godwit/protocol/units'
 import type { Clock } from '../clock.ts'
 import type { HubConfig } from '../config.ts'
+import { isAhead } from '../fleet/ahead.ts'
 import type { Device } from '../fleet/device.ts'
 import { Listeners } from '../listeners.ts'
 import type { Database, Db } from '../store/database.ts'
@@ -198,11 +199,6 @@ export function createDirectives(around: Around): Directives {
 function nextVersion({ directiveVersion, report }: Device): number {
   const applied = report?.directiveVersion ?? 0
   return Math.max(directiveVersion, applied < reportedVersionMax ? applied : 0) + 1
-}
-
-/** The device has applied, by its own signed word, what this hub does not remember. */
-export function isAhead({ directiveVersion, report }: Pick<Device, 'directiveVersion' | 'report'>): boolean {
-  return (report?.directiveVersion ?? 0) > directiveVersion
 }
 
 /** A device has one window length: the shortest that somebody asked for. */

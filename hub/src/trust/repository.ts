@@ -4,6 +4,7 @@ import type { Root, Targets } from '@godwit/protocol/trust/metadata'
 import { accept, refuse, type Verdict } from '@godwit/protocol/trust/refusal'
 import { toRfc3339 } from '@godwit/protocol/units'
 import type { Clock } from '../clock.ts'
+import type { Versions } from '../fleet/ahead.ts'
 import { Listeners } from '../listeners.ts'
 import type { Database, Db } from '../store/database.ts'
 import {
@@ -12,6 +13,7 @@ import {
   metadataOf,
   newestDelegated,
   newestMetadata,
+  newestVersions,
 } from '../store/metadata-store.ts'
 import { everyVersion } from '../store/registry-store.ts'
 import type { Audit } from './audit.ts'
@@ -33,6 +35,8 @@ export type Repository = {
   /** By file name, as `3.root.json` or `timestamp.json`; undefined for any other name. */
   serve(fileName: string): Promise<Uint8Array | undefined>
   root(): Promise<Root>
+  /** The newest version of each top-level role. */
+  versions(): Promise<Versions>
   /** The first root, which join tokens name by digest. */
   firstRoot(): Promise<Uint8Array>
   /** Refusal `version-mismatch` when the version is not the next one; `not-listed` for a target never uploaded. */
@@ -46,8 +50,8 @@ export type Repository = {
     bytes: Uint8Array,
     who: string,
   ): Promise<Verdict<{ version: number; mustBeSignedAgain?: string[] }>>
-  /** Signs snapshot and timestamp again when half their life is over. Answers whether it did. */
-  refresh(now: number): Promise<boolean>
+  /** Signs snapshot and timestamp again when half their life is over, or `anyway`. Answers whether it did. */
+  refresh(now: number, options?: { anyway?: boolean }): Promise<boolean>
   /** A snapshot and a timestamp for a stick (SPEC 3.10), valid until `expiresAt` or until root or targets end. */
   signForMedium(expiresAt: number, who: string): Promise<MediumMetadata>
   /** Documents changed, and it is committed: publish `current()`. */
@@ -101,6 +105,7 @@ export async function openRepository(around: Around): Promise<Repository> {
   return {
     onChange: (listener) => changed.add(listener),
     root: () => rootIn(db),
+    versions: () => newestVersions(db),
     firstRoot: async () => (await allMetadata(db, 'root'))[0]!.bytes,
 
     async current() {
@@ -136,10 +141,11 @@ export async function openRepository(around: Around): Promise<Repository> {
       return verdict
     },
 
-    async refresh(now) {
+    async refresh(now, { anyway = false } = {}) {
       const { timestampExpiresMs, snapshotExpiresMs } = around.metadata
       const signed = await transaction(async (trx) => {
-        const isSnapshotOld = now > expiryOf(await mustHave(trx, 'snapshot')) - snapshotExpiresMs / 2
+        const isSnapshotOld =
+          anyway || now > expiryOf(await mustHave(trx, 'snapshot')) - snapshotExpiresMs / 2
         const isTimestampOld = now > expiryOf(await mustHave(trx, 'timestamp')) - timestampExpiresMs / 2
         if (!isSnapshotOld && !isTimestampOld) return false
         await signOnline(trx, isSnapshotOld ? ['snapshot', 'timestamp'] : ['timestamp'], around, now)

@@ -17,6 +17,7 @@ type ShownDevice = {
   birth?: Birth
   report?: Report
   goals?: Record<string, { model: string; version: string }>
+  ahead?: Record<string, { device: number; hub: number }>
 }
 type Window = Pick<
   BodyOf['window'],
@@ -94,6 +95,7 @@ function words(device: ShownDevice, now: number): string {
     ],
     ['fingerprint', device.fingerprint],
     ['directive', `hub ${device.directiveVersion ?? '–'}, device ${report?.directiveVersion ?? '–'}`],
+    ['hub behind', device.ahead && aheadWords(device.ahead)],
     ['clock', clockWords(report?.clock.skewMs)],
     ['hardware', hardware && `${hardware.model}, ${hardware.arch}, ${hardware.os}`],
     ['runtime', runtime && `${runtime.name} ${runtime.version}, agent ${agentVersion}`],
@@ -107,6 +109,13 @@ function words(device: ShownDevice, now: number): string {
     ...names.map((name) => slotWords(name, report?.slots[name], device.goals?.[name])),
     ...(names.length === 0 ? ['no model yet, and none wanted'] : []),
   ].join('\n')
+}
+
+function aheadWords(ahead: NonNullable<ShownDevice['ahead']>): string {
+  const pairs = Object.entries(ahead).map(
+    ([name, { device, hub }]) => `${name} ${device} here, ${hub} at the hub`,
+  )
+  return `${pairs.join('; ')}. Was the hub restored from a backup? docs/trust.md says what to do`
 }
 
 function presence({ status, revokedAt, lastSeenAt }: ShownDevice, now: number): string {

@@ -16,10 +16,14 @@ const DeviceParams = Type.Object({ id: Segment })
 const SlotParams = Type.Object({ id: Segment, slot: Segment })
 
 /** The devices of the fleet, and what one of them shall hold. */
-export const deviceRoutes: RoutePlugin = (app, { config, fleet, directives, registry, deviceFacets }) => {
+export const deviceRoutes: RoutePlugin = (
+  app,
+  { config, fleet, directives, registry, repository, deviceFacets },
+) => {
   async function view(device: Device, depth: 'row' | 'full') {
     const facets = await Promise.all(deviceFacets.map((facet) => facet(device.id, depth)))
-    return Object.assign({}, deviceView(device), { goals: await directives.goalsOf(device.id) }, ...facets)
+    const own = deviceView(device, await repository.versions())
+    return Object.assign(own, { goals: await directives.goalsOf(device.id) }, ...facets)
   }
 
   async function known(id: string): Promise<Device> {

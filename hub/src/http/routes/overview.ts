@@ -70,6 +70,7 @@ async function overviewOf(services: Services) {
       ...drifting.releases.map(driftAttention),
       ...failedAttention(failed),
       ...twinAttention(fleet.twins()),
+      ...aheadAttention(await fleet.ahead()),
       ...missingAttention(telemetry.missing),
     ],
   }
@@ -98,6 +99,13 @@ function twinAttention(ids: readonly string[]): Attention[] {
     text: `Two devices call themselves ${id}, as after a copied disk: half of what they measure is lost`,
     link: `/devices/${encodeURIComponent(id)}`,
   }))
+}
+
+function aheadAttention([first, ...others]: readonly string[]): Attention[] {
+  if (first === undefined) return []
+  const who = others.length === 0 ? `${first} knows` : `${first} and ${plural(others.length)} more know`
+  const text = `${who} newer versions than this hub, as after a restored backup: read "A hub that comes back from a backup"`
+  return [{ severity: 'alarm', text, link: `/devices/${encodeURIComponent(first)}` }]
 }
 
 function failedAttention({ count, first }: Awaited<ReturnType<typeof failedDevices>>): Attention[] {
