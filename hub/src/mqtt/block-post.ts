@@ -41,7 +41,7 @@ export class BlockPost {
   readonly #waiting = new Map<string, Waiting>()
   readonly #echo = new BlockEcho()
   readonly #perDevice = new Map<string, number>()
-  #timer: NodeJS.Timeout | undefined
+  #timer: { handle: NodeJS.Timeout; atMs: number } | undefined
   #underWay = 0
   /** When the line is free again, by the pace that `bytesPerSecondMax` sets. */
   #freeAt = 0
@@ -83,7 +83,7 @@ export class BlockPost {
 
   stop(): void {
     this.#isStopped = true
-    clearTimeout(this.#timer)
+    clearTimeout(this.#timer?.handle)
     this.#waiting.clear()
   }
 
@@ -102,11 +102,16 @@ export class BlockPost {
     this.#schedule(this.#options.coalesceMs)
   }
 
+  /** The earliest wins: a block that waits long for its latecomers must not keep the others waiting. */
   #schedule(delayMs: number): void {
-    this.#timer ??= setTimeout(() => {
+    const atMs = performance.now() + delayMs
+    if (this.#timer && this.#timer.atMs <= atMs) return
+    clearTimeout(this.#timer?.handle)
+    const handle = setTimeout(() => {
       this.#timer = undefined
       this.#pump()
     }, delayMs)
+    this.#timer = { handle, atMs }
   }
 
   /** In the order in which blocks were first asked for. */

@@ -69,6 +69,21 @@ describe('the block post', () => {
     expect(published).toEqual([blocks[0], blocks[0]])
   })
 
+  test('a block that waits for its latecomers keeps no other waiting', async () => {
+    const { published, ask } = postOffice()
+    for (let copies = 0; copies < 6; copies++) {
+      await ask(`d${copies}`, 0, 1)
+      await vi.advanceTimersByTimeAsync(2_000)
+    }
+    await ask('late', 0, 1)
+    // The post has looked, and knows that the first is not due for long.
+    await vi.advanceTimersByTimeAsync(50)
+    published.length = 0
+    await ask('new', 1, 1)
+    await vi.advanceTimersByTimeAsync(50)
+    expect(published).toEqual([blocks[1]])
+  })
+
   test('has no more under way than it may, and goes on when a subscriber stands still', async () => {
     const { published, state, ask } = postOffice({ concurrentMax: 2, deliveryMsMax: 500 })
     state.deliver = () => new Promise(() => {})
