@@ -192,7 +192,14 @@ function build(config: AgentConfig, deps: Linked, identity: Identity, unlock: ()
     hubSpreadMs: () => uplink.downloadSpreadMs,
     tell,
   })
-  const neighbours = config.gateway && gatewayPart(config.gateway, { paths, trust, clock, log, ...sharing })
+  const gatewayDown = (error: unknown) => happened('gateway_down', 'alarm', { because: because(error) })
+  let neighbours: ReturnType<typeof gatewayPart> | undefined
+  try {
+    neighbours = config.gateway && gatewayPart(config.gateway, { paths, trust, clock, log, ...sharing })
+  } catch (error) {
+    // A disk that takes no gateway must not keep this device from its own model.
+    gatewayDown(error)
+  }
   goThrough(neighbours?.source)
   const medium = new Medium({
     paths,
@@ -305,10 +312,12 @@ function build(config: AgentConfig, deps: Linked, identity: Identity, unlock: ()
   const lookAtMedium = () =>
     medium.look().catch((error) => log.error({ because: because(error) }, 'cannot take what was imported'))
   void lookAtMedium()
-  neighbours?.gateway.listen(config.gateway!.listen).then(
-    (port) => log.info({ listen: config.gateway!.listen, port }, 'serving blobs to neighbours'),
-    (error) => happened('gateway_down', 'alarm', { because: because(error) }),
-  )
+  neighbours?.gateway
+    .listen(config.gateway!.listen)
+    .then(
+      (port) => log.info({ listen: config.gateway!.listen, port }, 'serving blobs to neighbours'),
+      gatewayDown,
+    )
   let isStopped = false
   const everySecond = setInterval(() => {
     attempt(log, 'cannot sample the energy', () => {

@@ -110,6 +110,16 @@ describe.skipIf(!mayMount())(
       expect(hub.slot?.active?.version).toBe('1')
     })
 
+    test('one that becomes a gateway on a read-only disk serves its own model, and says that it is none', async () => {
+      await serving()
+      await device.stop()
+      remount('ro')
+      device = new Device(hub, { gateway: { listen: '127.0.0.1:0', bytesMax: '16MiB' } }, device.stateDir)
+      await device.start()
+      await device.until(() => said('serving').length > 0)
+      await device.until(() => device.said.some(({ fields }) => fields['kind'] === 'gateway_down'))
+    })
+
     test.each([
       ['full', fill, () => rmSync(ballast())],
       ['read-only', () => remount('ro'), () => remount('rw')],

@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path'
 import { Fault } from '@godwit/protocol/fault'
 import type { Directive } from '@godwit/protocol/messages/directive'
 import { blockRange, sha256Hex } from '@godwit/protocol/release/blocks'
-import { mediumLayout, releasesIn } from '@godwit/protocol/release/medium'
+import { mediumDirectories, mediumLayout, releasesIn } from '@godwit/protocol/release/medium'
 import { type BundleFile, mistakesOf, release as releaseDocument } from '@godwit/protocol/release/release'
 import { parseStrict } from '@godwit/protocol/trust/strict-json'
 import { fromRfc3339 } from '@godwit/protocol/units'
@@ -193,6 +193,9 @@ function copy(stick: Stick, paths: Paths, listed: readonly Listed[]): number {
     if (stick.directive) writeDurably(join(aside, 'directive.json'), stick.directive)
     for (const file of files)
       copyBlob(stick.blobPath(file.sha256), join(aside, mediumLayout.blobs, file.sha256), file)
+    // The names too: a power cut after "imported" must find every blob.
+    for (const below of ['', ...mediumDirectories].map((name) => join(aside, name)))
+      if (existsSync(below)) syncDirectory(below)
     rmSync(final, { recursive: true, force: true })
     renameSync(aside, final)
     syncDirectory(paths.root)
