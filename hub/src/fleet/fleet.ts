@@ -7,6 +7,7 @@ import { fromHex } from '@godwit/protocol/trust/encoding'
 import { openEnvelope, verifyThreshold } from '@godwit/protocol/trust/envelope'
 import { ed25519Key, ed25519Only, keyIdOf } from '@godwit/protocol/trust/key'
 import { accept, refuse, type Verdict } from '@godwit/protocol/trust/refusal'
+import type { EpochMs } from '@godwit/protocol/units'
 import type { Logger } from 'pino'
 import type { Clock } from '../clock.ts'
 import type { Feed } from '../feed.ts'
@@ -48,8 +49,12 @@ export type Fleet = {
   ): Promise<Device[]>
   /** Does this token prove that its bearer is that device, enrolled and not revoked? */
   authenticate(deviceId: string, token: string, audience: 'mqtt' | 'http'): Promise<Verdict<Device>>
-  /** Presence as the device, its will, or (`offline`) the hub itself at its start says it. */
-  acceptState(deviceId: string, state: PresenceState): Promise<{ changed: boolean }>
+  /**
+   * Presence as the device, its will, or (`offline`) the hub itself at its start says it.
+   *
+   * @param seenAt when the device was last there, else now: a will is at most one and a half keep-alives late
+   */
+  acceptState(deviceId: string, state: PresenceState, seenAt?: EpochMs): Promise<{ changed: boolean }>
   acceptBirth(deviceId: string, birth: Birth): Promise<{ accepted: boolean }>
   /** The signed report as it came; a refusal says why it was not kept. An older or repeated one is `rollback`. */
   acceptReport(deviceId: string, envelope: Uint8Array): Promise<Verdict<Report>>
@@ -141,7 +146,7 @@ export function createFleet(around: Around): Fleet {
       return claim.trusted ? accept(device) : claim
     },
 
-    async acceptState(deviceId, state) {
+    async acceptState(deviceId, state, seenAt = clock()) {
       let isTwin: boolean | undefined
       const changed = await shared.run(async (trx) => {
         const device = await deviceById(trx, deviceId)
@@ -152,9 +157,7 @@ export function createFleet(around: Around): Fleet {
         const presence = presenceAfter(device, state)
         if (!presence) return false
         const { status, connection } = presence
-        // A will tells when the broker noticed, not when the device was last there.
-        const seen = status === 'offline' ? {} : { lastSeenAt: clock() }
-        await savePresence(trx, deviceId, { status, bootId: state.bootId, connection, ...seen })
+        await savePresence(trx, deviceId, { status, bootId: state.bootId, connection, lastSeenAt: seenAt })
         await feed.append(trx, stateNews(deviceId, { status }))
         return true
       })

@@ -7,7 +7,7 @@ import type { Ack } from '@godwit/protocol/messages/telemetry'
 import type { Read } from '@godwit/protocol/schema'
 import { deviceMay, topics, type UpTopic } from '@godwit/protocol/topics'
 import { parseStrict } from '@godwit/protocol/trust/strict-json'
-import { toRfc3339 } from '@godwit/protocol/units'
+import { type EpochMs, toRfc3339 } from '@godwit/protocol/units'
 import type { Services } from '../services.ts'
 import { countDevicesByStatus } from '../store/device-store.ts'
 import { admit, mayConnect } from './admission.ts'
@@ -70,7 +70,7 @@ export class Bridge implements Doorkeeper {
   async forgetPresence(): Promise<void> {
     for await (const devices of this.#pages()) {
       const online = devices.filter(({ status }) => status === 'online')
-      await Promise.all(online.map(({ id }) => this.#setOffline(id)))
+      await Promise.all(online.map(({ id, lastSeenAt }) => this.#setOffline(id, lastSeenAt)))
     }
   }
 
@@ -223,13 +223,14 @@ export class Bridge implements Doorkeeper {
     return 'drop'
   }
 
-  async #setOffline(deviceId: string): Promise<void> {
+  /** @param seenAt now, if it is not known better */
+  async #setOffline(deviceId: string, seenAt?: EpochMs): Promise<void> {
     const { fleet, clock } = this.#services
     const device = await fleet.device(deviceId)
     // A newer connection of the same device has its own say.
     if (device?.status !== 'online' || this.#broker?.isConnected(deviceId)) return
     const { bootId = '', connection } = device
-    await fleet.acceptState(deviceId, { status: 'offline', bootId, connection, at: clock() })
+    await fleet.acceptState(deviceId, { status: 'offline', bootId, connection, at: clock() }, seenAt)
   }
 
   #note(deviceId: string, because: string, detail: string, isAttack: boolean): void {

@@ -69,11 +69,10 @@ export async function* labelsAfter(db: Db, after: string) {
 export async function savePresence(
   db: Db,
   id: string,
-  presence: { status: DeviceStatus; bootId: string; connection: number; lastSeenAt?: number },
+  presence: { status: DeviceStatus; bootId: string; connection: number; lastSeenAt: number },
 ): Promise<void> {
   const { status, bootId, connection, lastSeenAt } = presence
-  const seen = lastSeenAt === undefined ? {} : { last_seen_at: lastSeenAt }
-  await update(db, id, { status, boot_id: bootId, connection, ...seen })
+  await update(db, id, { status, boot_id: bootId, connection, last_seen_at: lastSeenAt })
 }
 
 export async function saveBirth(db: Db, id: string, birth: Birth, lastSeenAt: number): Promise<void> {

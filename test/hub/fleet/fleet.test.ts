@@ -107,6 +107,15 @@ test('a revoked device is nobody any more', async () => {
   expect(await fleet.acceptState('pump', online)).toEqual({ changed: false })
 })
 
+test('a device that goes was last seen when it went, not when it came', async () => {
+  const { fleet } = box.hub.services
+  const state = { bootId: 'b', connection: 1, at: 0 }
+  await fleet.acceptState('pump', { ...state, status: 'online' })
+  box.time.now += 21 * 86_400_000
+  await fleet.acceptState('pump', { ...state, status: 'offline' })
+  expect((await fleet.device('pump'))?.lastSeenAt).toBe(box.time.now)
+})
+
 test('presence is told once, and a late will does not undo it', async () => {
   const { fleet } = box.hub.services
   const told: string[] = []
