@@ -28,7 +28,7 @@ export function EventTable(props: {
       keyOf={(event, index) =>
         event.seq ? `${event.deviceId}/${event.session}/${event.seq}` : `row ${index}`
       }
-      empty="No device has told of anything yet."
+      empty={`${props.ofOneDevice ? 'This device has told of nothing' : 'No device has told of anything'} yet.`}
     />
   )
 }
