@@ -111,7 +111,16 @@ export class HubClient {
         : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
     )
     const text = await answer.text()
-    return (text ? JSON.parse(text) : undefined) as T
+    try {
+      return (text ? JSON.parse(text) : undefined) as T
+    } catch {
+      throw new CliError(
+        'failure',
+        'not_a_hub',
+        `${this.url}${path} answered no JSON: ${JSON.stringify(text.slice(0, 80))}`,
+        'is that the address of a hub, or of something before it?',
+      )
+    }
   }
 
   async #ask(method: string, path: string, init: RequestInit): Promise<Response> {
@@ -153,9 +162,9 @@ function errorOf(method: string, path: string, status: number, text: string): Cl
   } catch {
     problem = { detail: text.slice(0, 200) }
   }
-  const parts = (problem.errors ?? []).map((e) =>
-    `\n  ${e.pointer ?? e.parameter ?? ''} ${e.detail}`.replace('\n   ', '\n  '),
-  )
+  const parts = (problem.errors ?? [])
+    .filter((e) => e.detail !== problem.detail)
+    .map((e) => `\n  ${e.pointer ?? e.parameter ?? ''} ${e.detail}`.replace('\n   ', '\n  '))
   const message = `${problem.detail ?? problem.title ?? `${method} ${path} answered ${status}`}${parts.join('')}`
   const code = problem.type?.split('/').at(-1) ?? `http_${status}`
   const request = problem.request_id ? `request ${problem.request_id}` : undefined

@@ -49,16 +49,15 @@ export class ContextFile {
 
   use(name: string): void {
     const all = this.read()
-    if (!Object.hasOwn(all.contexts, name)) {
-      const known = Object.keys(all.contexts).join(', ') || 'none'
-      throw new CliError('notFound', 'context_unknown', `no context ${name}`, `known: ${known}`)
-    }
+    known(all.contexts, name)
     this.#write({ ...all, current: name })
   }
 
   remove(name: string): void {
-    const { [name]: _gone, ...rest } = this.read().contexts
-    this.#write({ contexts: rest })
+    const { current, contexts } = this.read()
+    known(contexts, name)
+    const { [name]: _gone, ...rest } = contexts
+    this.#write({ ...(current !== undefined && current !== name && { current }), contexts: rest })
   }
 
   #write(all: Contexts): void {
@@ -75,12 +74,8 @@ export function chooseTarget(
   flags: { url?: string; token?: string; context?: string },
 ): Target {
   const stored = file.read()
-  const name = flags.context ?? environment['GODWIT_CONTEXT'] ?? stored.current
-  const context =
-    name !== undefined && Object.hasOwn(stored.contexts, name) ? stored.contexts[name] : undefined
-  if (flags.context !== undefined && !context) {
-    throw new CliError('notFound', 'context_unknown', `no context ${flags.context}`, 'godwit context list')
-  }
+  const asked = flags.context ?? environment['GODWIT_CONTEXT']
+  const context = asked === undefined ? stored.contexts[stored.current ?? ''] : known(stored.contexts, asked)
   const url = flags.url ?? environment['GODWIT_URL'] ?? context?.url
   const token = flags.token ?? environment['GODWIT_TOKEN'] ?? context?.token
   if (!url || !token) {
@@ -88,7 +83,7 @@ export function chooseTarget(
       'auth',
       'no_hub',
       `no ${url ? 'token for the hub' : 'hub chosen'}`,
-      'godwit login URL --token TOKEN, or set GODWIT_URL and GODWIT_TOKEN',
+      'echo "$TOKEN" | godwit login URL, or set GODWIT_URL and GODWIT_TOKEN',
     )
   }
   // Of a hub that was named apart from any context nothing is known.
@@ -99,6 +94,13 @@ export function chooseTarget(
     ...(isOfContext && context.root && { root: context.root }),
     ...(isOfContext && context.ca && { ca: context.ca }),
   }
+}
+
+function known(contexts: Contexts['contexts'], name: string): Target {
+  const found = Object.hasOwn(contexts, name) ? contexts[name] : undefined
+  if (found) return found
+  const names = Object.keys(contexts).join(', ') || 'none'
+  throw new CliError('notFound', 'context_unknown', `no context ${name}`, `known: ${names}`)
 }
 
 function parse(text: string): unknown {

@@ -51,9 +51,8 @@ export function buildProgram(streams: Streams): Command {
     .option('--token <token>', 'API token (else GODWIT_TOKEN, else the current context)')
     .option('--context <name>', 'one of `godwit context list`')
     .option('--debug', 'show stack traces')
-    .showHelpAfterError('(godwit --help shows the commands)')
-    .exitOverride()
-    .configureOutput({ writeOut: streams.stdout, writeErr: streams.stderr })
+    // `explain` says what is wrong, in one form for every error.
+    .configureOutput({ writeOut: streams.stdout, writeErr: streams.stderr, outputError: () => {} })
   const run: Runner =
     (action) =>
     (...args) => {
@@ -64,16 +63,27 @@ export function buildProgram(streams: Streams): Command {
       )
     }
   for (const noun of nouns) noun(program, run)
-  inherit(program)
+  inherit(program, 'godwit')
   return program
 }
 
 /** Subcommands throw and write where the program does; commander does not hand that down by itself. */
-function inherit(command: Command): void {
+function inherit(command: Command, path: string): void {
+  command.exitOverride((error) => {
+    throw usageError(error, path)
+  })
   for (const child of command.commands) {
     child.copyInheritedSettings(command)
-    inherit(child)
+    inherit(child, `${path} ${child.name()}`)
   }
+}
+
+/** Commander's own words and code, such as `unknown_option`; help and version are errors to it, and none to us. */
+function usageError(error: CommanderError, path: string): Error {
+  if (error.exitCode === 0 || error.code === 'commander.help') return error
+  const message = error.message.replace(/^error: /, '').replaceAll('\n', ' ')
+  const code = error.code.replace('commander.', '').replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  return new CliError('usage', code, message, `${path} --help`)
 }
 
 /** The only reader of `process`. */

@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 
 /** Wherever something is signed. */
 export function signerOptions(command: Command): Command {
@@ -23,10 +23,4 @@ export function releaseOptions(command: Command): Command {
 /** Said once for each signer: the command after it may hold spaces, and arguments follow. */
 function collected(value: string, before: string[] = []): string[] {
   return [...before, value]
-}
-
-export function wholeNumber(text: string): number {
-  const value = Number(text)
-  if (Number.isInteger(value) && value >= 1) return value
-  throw new InvalidArgumentError('expected a whole number from 1')
 }

@@ -94,7 +94,11 @@ function slugOfStatus(status: number | undefined): ProblemSlug {
 
 function fromValidation({ validation = [], validationContext }: FastifyError) {
   const errors = validation.map(({ instancePath, message, params }): ProblemError => {
-    const extra = (params as { additionalProperty?: string }).additionalProperty
+    const { additionalProperty, allowedValues } = params as {
+      additionalProperty?: string
+      allowedValues?: unknown[]
+    }
+    const extra = additionalProperty ?? allowedValues?.join(', ')
     const detail = `${message ?? 'is not valid'}${extra === undefined ? '' : `: ${extra}`}`
     if (validationContext === 'body') return { pointer: `#${instancePath}`, detail }
     return { parameter: instancePath.slice(1), detail }

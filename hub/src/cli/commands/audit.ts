@@ -1,4 +1,5 @@
 import type { Noun } from '../command.ts'
+import { wholeNumberFrom } from '../number.ts'
 
 type Entry = { id: number; at: string; who: string; action: string; subject: string }
 
@@ -7,12 +8,12 @@ export const auditNoun: Noun = (program, run) => {
   audit
     .command('list')
     .description('what was done, by whom, newest first')
-    .option('--limit <count>', 'the newest so many', '50')
+    .option('--limit <count>', 'the newest so many', wholeNumberFrom(1, 10_000), 50)
     .action(
-      run(async (shell, options: { limit: string }) => {
+      run(async (shell, options: { limit: number }) => {
         const all = await shell
           .hub()
-          .list<Entry>(`/api/v1/audit?limit=${Number(options.limit)}`, Number(options.limit))
+          .list<Entry>(`/api/v1/audit?limit=${Math.min(options.limit, 200)}`, options.limit)
         shell.out.list(
           all,
           ['AT', 'WHO', 'ACTION', 'SUBJECT'],

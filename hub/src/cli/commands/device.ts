@@ -2,6 +2,7 @@ import { ProbationPolicy } from '@godwit/protocol/messages/directive'
 import type { Noun } from '../command.ts'
 import { CliError } from '../exit.ts'
 import { labelOf } from '../label.ts'
+import { numberFrom, wholeNumberFrom } from '../number.ts'
 import { ago } from '../output.ts'
 import { joiningVerbs } from './device-joining.ts'
 import { showingVerbs } from './device-show.ts'
@@ -28,19 +29,19 @@ export const deviceNoun: Noun = (program, run) => {
     .description('make a one-time join token for a device')
     .argument('[id]', 'its name; else the hub gives one')
     .option('--label <key=value...>', 'labels the device gets', [])
-    .option('--uses <count>', 'how many devices may join with it', '1')
-    .option('--expires-hours <hours>', 'life of the token', '24')
+    .option('--uses <count>', 'how many devices may join with it', wholeNumberFrom(1, 100_000), 1)
+    .option('--expires-hours <hours>', 'life of the token', numberFrom(0.001, 8_784), 24)
     .action(
       run(
         async (
           shell,
           id: string | undefined,
-          options: { label: string[]; uses: string; expiresHours: string },
+          options: { label: string[]; uses: number; expiresHours: number },
         ) => {
           const made = await shell.hub().send<{ id: string; token: string }>('POST', '/api/v1/join-tokens', {
             labels: Object.fromEntries(options.label.map(labelOf)),
-            uses: Number(options.uses),
-            expiresInMs: Math.round(Number(options.expiresHours) * 3_600_000),
+            uses: options.uses,
+            expiresInMs: Math.round(options.expiresHours * 3_600_000),
             ...(id === undefined ? {} : { deviceId: id }),
           })
           shell.out.note('On the device:')

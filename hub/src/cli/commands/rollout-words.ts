@@ -64,8 +64,10 @@ export function words(rollout: Rollout, devices: RolloutDevice[]): string {
   })
   lines.push(...approvalWords(rollout))
   const deeds = [...(rollout.approval?.allowedDeeds ?? []), ...rollout.allowedActions]
-  if (deeds.length > 0 && !ended.includes(rollout.phase)) {
-    lines.push(`Next: ${deeds.map((action) => `godwit rollout ${action} ${rollout.id}`).join(' | ')}`)
+  const [deed, ...others] = deeds
+  if (deed !== undefined && !ended.includes(rollout.phase)) {
+    const or = others.length > 0 ? `   (or ${others.join(', ')})` : ''
+    lines.push(`Next: godwit rollout ${deed} ${rollout.id} -m "why"${or}`)
   }
   return lines.join('\n')
 }

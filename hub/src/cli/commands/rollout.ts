@@ -4,6 +4,7 @@ import { parse as parseYaml } from 'yaml'
 import type { HubClient } from '../client.ts'
 import type { Noun, Shell } from '../command.ts'
 import { CliError } from '../exit.ts'
+import { numberFrom } from '../number.ts'
 import { versionOf } from './device.ts'
 import { ended, type Rollout, type RolloutDevice, words } from './rollout-words.ts'
 
@@ -66,10 +67,10 @@ export const rolloutNoun: Noun = (program, run) => {
     .command('wait')
     .description('wait silently; exit 0 when completed, 7 when it stopped otherwise, 8 when it took too long')
     .argument('<id>')
-    .option('--timeout <minutes>', 'give up after so many minutes', '60')
+    .option('--timeout <minutes>', 'give up after so many minutes', numberFrom(0, 525_600), 60)
     .action(
-      run(async (shell, id: string, options: { timeout: string }) => {
-        const until = shell.now() + Number(options.timeout) * 60_000
+      run(async (shell, id: string, options: { timeout: number }) => {
+        const until = shell.now() + options.timeout * 60_000
         // An approval may come while a script waits; only a pause is a stop.
         const last = await follow(shell, id, () => {}, { until, isOver: isStopped })
         shell.out.print(last, () => last.sentence)

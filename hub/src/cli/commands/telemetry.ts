@@ -1,4 +1,5 @@
 import type { Noun } from '../command.ts'
+import { wholeNumberFrom } from '../number.ts'
 import { table } from '../output.ts'
 
 type Verdict = {
@@ -107,17 +108,17 @@ export const telemetryNouns: Noun = (program, run) => {
     .description('what happened on the devices')
     .option('--kind <kind>', 'such as anomaly')
     .option('--device <id>')
-    .option('--limit <count>', 'the newest so many', '50')
+    .option('--limit <count>', 'the newest so many', wholeNumberFrom(1, 10_000), 50)
     .action(
-      run(async (shell, options: { kind?: string; device?: string; limit: string }) => {
-        const query = new URLSearchParams({ limit: options.limit })
+      run(async (shell, options: { kind?: string; device?: string; limit: number }) => {
+        const query = new URLSearchParams({ limit: String(Math.min(options.limit, 1_000)) })
         if (options.kind !== undefined) query.set('kind', options.kind)
         if (options.device !== undefined) query.set('deviceId', options.device)
         const all = await shell
           .hub()
           .list<{ at: string; deviceId: string; kind: string; severity: string; detail: unknown }>(
             `/api/v1/telemetry/events?${query}`,
-            Number(options.limit),
+            options.limit,
           )
         shell.out.list(
           all,

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { Noun } from '../command.ts'
-import { wholeNumber } from '../signer-options.ts'
+import { wholeNumberFrom } from '../number.ts'
 import type { AssembleOptions } from '../signing.ts'
 import type { DelegateOptions, InitOptions, RenewOptions, RotateOptions, TeamOptions } from '../trust.ts'
 
@@ -10,9 +10,9 @@ export const trustNoun: Noun = (program, run) => {
     .command('init')
     .description('write the first root and the first targets of a fleet, unsigned')
     .requiredOption('--root-key <file...>', 'public keys that may change who may sign')
-    .option('--root-threshold <m>', 'how many of them must', wholeNumber, 1)
+    .option('--root-threshold <m>', 'how many of them must', wholeNumberFrom(1, 1_000), 1)
     .requiredOption('--targets-key <file...>', 'public keys that may release models')
-    .option('--targets-threshold <m>', 'how many of them must', wholeNumber, 1)
+    .option('--targets-threshold <m>', 'how many of them must', wholeNumberFrom(1, 1_000), 1)
     .requiredOption('--hub-keys <file>', 'what godwit hub keys wrote')
     .option('--out <file>', 'where the root goes', 'root.unsigned.json')
     .option('--targets-out <file>', 'where the targets go', 'targets.unsigned.json')
@@ -26,8 +26,8 @@ export const trustNoun: Noun = (program, run) => {
     .option('--remove-root-key <key...>', 'key ids, their first digits, or public keys')
     .option('--add-targets-key <file...>', 'public keys')
     .option('--remove-targets-key <key...>', 'key ids, their first digits, or public keys')
-    .option('--root-threshold <m>', 'how many root keys must sign', wholeNumber)
-    .option('--targets-threshold <m>', 'how many targets keys must sign', wholeNumber)
+    .option('--root-threshold <m>', 'how many root keys must sign', wholeNumberFrom(1, 1_000))
+    .option('--targets-threshold <m>', 'how many targets keys must sign', wholeNumberFrom(1, 1_000))
     .option('--hub-keys <file>', 'new online keys, from godwit hub keys --rotate')
     .option('--root <file>', 'a root you trust: the hub is believed only what follows from it')
     .option('--from <file>', 'the current root as a file, instead of the hub')
@@ -40,7 +40,7 @@ export const trustNoun: Noun = (program, run) => {
     .argument('<team>', 'lower-case letters, digits and -')
     .requiredOption('--prefix <prefix...>', 'how the names of its models begin')
     .requiredOption('--key <file...>', 'public keys of the team')
-    .option('--threshold <m>', 'how many of them must sign', wholeNumber, 1)
+    .option('--threshold <m>', 'how many of them must sign', wholeNumberFrom(1, 1_000), 1)
     .action(
       run(async (shell, team: string, options: DelegateOptions) =>
         (await import('../trust.ts')).delegate(shell, team, options),

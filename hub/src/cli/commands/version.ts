@@ -1,14 +1,8 @@
 import type { Release } from '@godwit/protocol/release/release'
-import { InvalidArgumentError } from 'commander'
 import type { Noun } from '../command.ts'
+import { wholeNumberFrom } from '../number.ts'
 import type { Listed, PublishOptions, ReleaseOptions } from '../publish.ts'
 import { releaseOptions } from '../signer-options.ts'
-
-function wholeDays(text: string): number {
-  const days = Number(text)
-  if (Number.isSafeInteger(days) && days > 0 && days <= 3_650) return days
-  throw new InvalidArgumentError('expected whole days, from 1 to 3650')
-}
 
 export const versionNoun: Noun = (program, run) => {
   const version = program.command('version').description('versions of a model')
@@ -24,7 +18,7 @@ export const versionNoun: Noun = (program, run) => {
     .option(
       '--max-staleness-days <days>',
       'devices without a link may install it so long after their metadata has expired (else not at all)',
-      wholeDays,
+      wholeNumberFrom(1, 3_650),
     )
     .option(
       '--require-oms <key...>',
