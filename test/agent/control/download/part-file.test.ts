@@ -1,6 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Budget } from '@godwit/agent/control/download/budget'
+import { Ledger } from '@godwit/agent/control/download/ledger'
 import { blocksHeld, PartFile } from '@godwit/agent/control/download/part-file'
 import { pathsIn } from '@godwit/agent/control/paths'
 import { openDatabase } from '@godwit/agent/control/state/database'
@@ -71,4 +73,26 @@ describe('a blob on its way to the disk', () => {
     await Promise.all([part.close(), failing.close()])
     database.close()
   })
+})
+
+test.each([
+  ['a link without a budget', {}],
+  ['a link with a budget for the day', { dayBytesMax: 20_000_000 }],
+])('over %s a killed process has counted all but a sixteenth of its plan', (_name, limits) => {
+  const directory = mkdtempSync(join(tmpdir(), 'godwit-count-'))
+  const { database } = openDatabase(join(directory, 'agent.db'), 0)
+  const rules = { overheadPercent: 25, overheadBytesMin: 262_144, retriesMax: 64 }
+  const budget = new Budget(
+    new Ledger(database, () => 0),
+    { ...rules, metered: limits, unmetered: {} },
+    () => 'metered',
+  )
+  budget.plan('release', 'bundle', 10_000_000)
+  for (let i = 0; i < 50; i++) budget.charge('release', 65_536)
+  const other = openDatabase(join(directory, 'agent.db'), 0)
+  const { receivedBytes } = new Ledger(other.database, () => 0).account('release')
+  expect(receivedBytes).toBeGreaterThan(50 * 65_536 - 12_500_000 / 16)
+  other.database.close()
+  database.close()
+  rmSync(directory, { recursive: true })
 })
