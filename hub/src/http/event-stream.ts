@@ -22,15 +22,18 @@ export function eventStream(feed: Feed, { lastEventId, isWanted, isWelcome }: Ev
   let seen = lastEventId ?? 0
   let timer: NodeJS.Timeout | undefined
   let isReading = false
+  let hasMore = false
+  let madeRoom = () => {}
   let isBegun = false
 
-  const stream = new Readable({ read() {} })
+  const stream = new Readable({ read: () => madeRoom() })
   const silence = feed.onAppend(wake)
   const heartbeat = setInterval(() => void beat().catch(fail), heartbeatMs)
   stream.once('close', () => {
     silence()
     clearInterval(heartbeat)
     clearTimeout(timer)
+    madeRoom()
   })
   stream.push('retry: 3000\n\n')
   void begin().then(drain, fail)
@@ -65,22 +68,33 @@ export function eventStream(feed: Feed, { lastEventId, isWanted, isWelcome }: Ev
     }, gatherMs)
   }
 
+  /** As fast as the client reads: one that stands still must not collect the feed in our memory. */
   async function drain(): Promise<void> {
+    hasMore = true
     if (isReading) return
     isReading = true
     try {
-      for (;;) {
+      while (hasMore) {
+        hasMore = false
         const rows = await feed.after(seen, rowsPerRead)
         if (stream.destroyed || (rows.length > 0 && (await endsHere()))) return
         const last = rows.at(-1)
-        if (!last) return
+        if (!last) continue
         seen = last.id
-        for (const row of newestWindows(rows.filter(isWanted))) stream.push(textOf(row))
-        if (rows.length < rowsPerRead) return
+        hasMore ||= rows.length === rowsPerRead
+        const text = newestWindows(rows.filter(isWanted)).map(textOf).join('')
+        if (text !== '' && !stream.push(text)) await room()
       }
     } finally {
       isReading = false
     }
+  }
+
+  function room(): Promise<void> {
+    return new Promise((resolve) => {
+      madeRoom = resolve
+      if (stream.destroyed) resolve()
+    })
   }
 
   function fail(error: Error): void {

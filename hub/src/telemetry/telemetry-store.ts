@@ -42,6 +42,9 @@ export function isDrop(loss: Loss): loss is Loss<DropReason> {
   return (dropReasons as readonly string[]).includes(loss.reason)
 }
 
+/** Below SQLite's limit of 32,766 parameters with room to spare. */
+const rowsPerStatement = 1_000
+
 const recordTables = { window: 'window_record', event: 'event_record', health: 'health_record' } as const
 
 function keyColumns({ deviceId, session, stream }: StreamKey) {
@@ -118,9 +121,12 @@ export async function saveLosses(db: Db, key: StreamKey, all: readonly Loss[]): 
     .deleteFrom('dropped_range')
     .where((where) => where.and(keyColumns(key)))
     .execute()
-  if (all.length === 0) return
   const rows = all.map(({ range: [first, last], reason }) => ({ ...keyColumns(key), first, last, reason }))
-  await db.insertInto('dropped_range').values(rows).execute()
+  for (let from = 0; from < rows.length; from += rowsPerStatement)
+    await db
+      .insertInto('dropped_range')
+      .values(rows.slice(from, from + rowsPerStatement))
+      .execute()
 }
 
 /** Stored or refused sequence numbers in a range, in order; at most `limit`. */

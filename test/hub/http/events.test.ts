@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { eventStream } from '@godwit/hub/http/event-stream'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { type Box, newHub } from '../support/new-hub.ts'
 
 let box: Box
@@ -102,4 +103,34 @@ test('a hub stops although somebody is listening', async () => {
   )
   await box.hub.stop()
   expect(await ended).toBe('ended')
+})
+
+test('a client that does not read holds one page of the feed in memory, and gets all of it when it does', async () => {
+  const newest = 20_000
+  let read = 0
+  const rowOf = (id: number) => ({ id, at: 0, topic: 'fleet', type: 'audit.entry' as const, data: { id } })
+  const feed = {
+    ...box.hub.services.feed,
+    newestId: async () => newest,
+    oldestId: async () => 1,
+    async after(id: number, limit: number) {
+      const rows = Array.from({ length: Math.min(limit, newest - id) }, (_, i) => rowOf(id + 1 + i))
+      read += rows.length
+      return rows
+    },
+  }
+  const options = { lastEventId: 0, isWanted: () => true, isWelcome: async () => true }
+  const stream = eventStream(feed, options)
+  await vi.waitFor(() => expect(stream.readableLength).toBeGreaterThan(stream.readableHighWaterMark))
+  // Whatever it still wants to read, it has asked for by then.
+  for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate)
+  expect(read).toBeLessThan(newest / 4)
+  let last = 0
+  for await (const chunk of stream) {
+    for (const [, id] of `${chunk}`.matchAll(/^id: (\d+)$/gm)) {
+      expect(Number(id)).toBe(last + 1)
+      last = Number(id)
+    }
+    if (last === newest) break
+  }
 })

@@ -60,6 +60,15 @@ function stream() {
 }
 
 describe('a batch', () => {
+  test('of a device that has lost every other record for days is taken like any other', async () => {
+    const { acked, state } = stream()
+    await acked({ seqs: [1] })
+    // They add up over batches; more rows than one statement has parameters for.
+    const dropped = Array.from({ length: 6_000 }, (_, k) => 2 + 2 * k)
+    expect(await acked({ dropped: dropped.map((seq) => [seq, seq, 'spool_full']) })).toBe(2)
+    expect((await state())!.dropped).toHaveLength(6_000)
+  })
+
   test('is stored and acked up to its last record', async () => {
     const { acked, seqs, state } = stream()
     expect(await acked({ seqs: [1, 2, 3] })).toBe(3)
