@@ -162,6 +162,18 @@ describe('a process that misbehaves', () => {
     expect(logged).toBeLessThan(30_000)
   })
 
+  test('one that hangs while it serves is ended for its silence, and started again', async () => {
+    const slot = new ServedSlot({ runnerScript: badRunner, limits: { ...fastLimits, hangMsMax: 3_000 } })
+    await slot.install(slot.place({ version: 'hangs' }))
+    const hung = slot.cage?.pid
+    await slot.until(() => slot.crashes.length > 0)
+    expect(slot.crashes[0]).toMatchObject({
+      code: 'probation_crash',
+      detail: expect.stringContaining('no sign of life'),
+    })
+    await slot.until(() => slot.cage?.pid !== hung)
+  })
+
   test('one that leaks while it serves is ended at its ceiling, started again, and given up after three times', async () => {
     const slot = new ServedSlot({
       runnerScript: badRunner,

@@ -15,6 +15,10 @@ const misdeeds = {
       process.stderr.write(line)
     }
   },
+  hangs(message) {
+    if (message.type === 'serve')
+      setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0), 300)
+  },
   dies(message) {
     if (message.type === 'self-test') process.kill(process.pid, 'SIGILL')
   },

@@ -395,6 +395,27 @@ describe('sources', () => {
     },
   )
 
+  test('one that sends elsewhere is not followed: our token would go with us', async () => {
+    const elsewhere = await BlobServer.open()
+    closing.push(() => elsewhere.close())
+    elsewhere.blobs.set(file.sha256, bytes)
+    server.misbehave = (sha256, response) =>
+      !!response.writeHead(302, { location: `${elsewhere.url}/blobs/sha256/${sha256}` }).end()
+    const all = made([hub(server.url)])
+    await planned(all)
+    expect(await all.downloader.fetch(all.release, file, quiet, () => {})).toMatchObject({ end: 'waiting' })
+    expect(elsewhere.asked).toEqual([])
+  })
+
+  test('one that sends another range than was asked for is not read', async () => {
+    server.misbehave = (_sha256, response) =>
+      !!response.writeHead(206, { 'content-range': `bytes 65536-131071/${bytes.length}` }).end(bytes)
+    const all = made([hub(server.url)])
+    await planned(all)
+    const end = await all.downloader.fetch(all.release, file, quiet, () => {})
+    expect(end).toMatchObject({ end: 'waiting', detail: expect.stringContaining('asked for bytes from 0') })
+  })
+
   test('one that asks to be left alone for long is, and the caller is let go', async () => {
     server.misbehave = (_sha256, response) => !!response.writeHead(503, { 'retry-after': '600' }).end()
     const all = made([hub(server.url)])

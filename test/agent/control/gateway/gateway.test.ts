@@ -18,6 +18,7 @@ import { accept, refuse } from '@godwit/protocol/trust/refusal'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { BlobServer } from '../../../support/blob-server.ts'
 import { newDownloader } from '../../../support/new-downloader.ts'
+import { waitFor } from '../../../support/wait-for.ts'
 
 const model = new Uint8Array(randomBytes(700_000))
 const small = new Uint8Array(randomBytes(100))
@@ -192,6 +193,62 @@ describe('a gateway', () => {
     const answer = await get(sha256Hex(model), named)
     expect(answer.status).toBe(503)
     expect(answer.headers.get('retry-after')).toBe('5')
+  })
+
+  test('fetches four blobs at once, and has whoever wants a fifth come back', async () => {
+    const blobs = Array.from({ length: 5 }, () => new Uint8Array(randomBytes(1_000)))
+    document = releaseOf({
+      ...Object.fromEntries(blobs.entries()),
+      'g.json': small,
+      'm.onnx': model,
+      'p.json': small,
+    })
+    for (const bytes of [document, ...blobs]) hub.blobs.set(sha256Hex(bytes), bytes)
+    await open(10_000_000)
+    await bytesOf(await get(sha256Hex(document), named))
+    await waitFor(() => expect(pulls.underWay(sha256Hex(document))).toBeUndefined())
+    const held: (() => void)[] = []
+    const four = Promise.withResolvers<void>()
+    hub.misbehave = (sha256, response) => {
+      const bytes = blobs.find((one) => sha256Hex(one) === sha256)!
+      held.push(() => response.writeHead(200, { 'content-length': String(bytes.length) }).end(bytes))
+      if (held.length === 4) four.resolve()
+      return true
+    }
+    const answers = blobs.slice(0, 4).map(async (one) => bytesOf(await get(sha256Hex(one), named)))
+    await four.promise
+    const fifth = await get(sha256Hex(blobs[4]!), named)
+    expect([fifth.status, fifth.headers.get('retry-after')]).toEqual([503, '5'])
+    for (const answer of held) answer()
+    expect(await Promise.all(answers)).toEqual(blobs.slice(0, 4))
+  })
+
+  test('names that strangers make up cost it sixty looks a minute, and what was listed is looked up again', async () => {
+    let monotonicMs = 0
+    let looks = 0
+    const listing = {
+      listed: async (name: string) => {
+        looks++
+        return name === 'gauge'
+          ? accept({ releaseDigest: sha256Hex(document), releaseBytes: document.length })
+          : refuse('not-listed', name)
+      },
+    } as unknown as ConstructorParameters<typeof ListedBlobs>[0]
+    const blobs = new ListedBlobs(
+      listing,
+      () => [],
+      () => monotonicMs,
+    )
+    for (let i = 0; i < 100; i++) await blobs.find(`made-up-${i}/1`, sha256Hex(model))
+    expect(looks).toBe(60)
+    expect(await blobs.find('gauge/1', sha256Hex(document))).toBeUndefined()
+    monotonicMs = 60_000
+    expect(await blobs.find('gauge/1', sha256Hex(document))).toBeDefined()
+    expect(await blobs.find('gauge/1', sha256Hex(document))).toBeDefined()
+    expect(looks).toBe(61)
+    monotonicMs = 120_000
+    await blobs.find('gauge/1', sha256Hex(document))
+    expect(looks).toBe(62)
   })
 
   test('cuts its answer when its own source fails, and goes on from there for the next', async () => {
