@@ -47,7 +47,7 @@ export function bundleCommand(program: Command): void {
     .option(
       '--tolerance <number>',
       'how far answers on devices may be off, absolute and relative',
-      finite,
+      distance,
       1e-3,
     )
     .action(async (model: string, options: MakeOptions) => {
@@ -77,4 +77,10 @@ function finite(text: string): number {
   const value = Number(text)
   if (text.trim() !== '' && Number.isFinite(value)) return value
   throw new InvalidArgumentError('expected a number')
+}
+
+function distance(text: string): number {
+  const value = finite(text)
+  if (value >= 0) return value
+  throw new InvalidArgumentError('expected a number from 0 on')
 }

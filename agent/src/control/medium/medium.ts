@@ -36,11 +36,13 @@ export class Medium {
     const found = statSync(this.#directory, { throwIfNoEntry: false })
     const mark = found ? `${found.dev}/${found.ino}/${found.mtimeMs}` : ''
     if (mark === this.#taken) return
+    const metadata = found && this.#metadata()
+    const directive = found && readIfThere(join(this.#directory, 'directive.json'))
+    // Behind the reading: what cannot be read now is looked at again.
     this.#taken = mark
-    if (!found) return
+    if (!metadata) return
     const { fleet, trust, onMetadata, onDirective, onNew } = this.#deps
-    hearMetadata(trust, fleet, this.#metadata())
-    const directive = readIfThere(join(this.#directory, 'directive.json'))
+    hearMetadata(trust, fleet, metadata)
     onNew(directive !== undefined)
     await onMetadata()
     if (directive) await onDirective(directive)
