@@ -20,18 +20,19 @@ export function checkConfig<T extends TSchema>(schema: T, given: unknown): Confi
   const tidy = withUnits(given, '') as Tree
   const mistakes = unknownKeys(schema as Node, tidy, [])
   const value = Default(schema, tidy)
-  for (const { keyword, instancePath, message } of mistakesIn(schema, value)) {
+  for (const { keyword, instancePath, message, params } of mistakesIn(schema, value)) {
     // Both speak of unknown keys, which were named better above.
     if (keyword === 'additionalProperties' || keyword === 'boolean') continue
     const path = dotted(instancePath)
     const found = keyword === 'required' ? '' : `, found ${shown(at(value, instancePath))}`
-    mistakes.push(`${path === '' ? '' : `\`${path}\` `}${message}${found}`)
+    const allowed = 'allowedValues' in params ? `: ${(params.allowedValues as unknown[]).join(', ')}` : ''
+    mistakes.push(`${path === '' ? '' : `\`${path}\` `}${message}${allowed}${found}`)
   }
   if (mistakes.length > 0) return { ok: false, mistakes: [...new Set(mistakes)] }
   return { ok: true, value: deepFreeze(value) as Static<T> }
 }
 
-type Mistake = { keyword: string; instancePath: string; message: string }
+type Mistake = { keyword: string; instancePath: string; message: string; params: object }
 
 /** TypeBox stops at eight unless told otherwise, which would hide the rest of a bad file. */
 function mistakesIn(schema: TSchema, value: unknown): Mistake[] {

@@ -57,7 +57,7 @@ describe('all mistakes come at once', () => {
     '`fleet` must match pattern',
     '`http.port` must be integer, found "high"',
     '`carbon` must be object, found 3',
-    '`log.level` must be equal to one of the allowed values, found "loud"',
+    '`log.level` must be equal to one of the allowed values: fatal, error, warn, info, debug, trace, silent, found "loud"',
     '`feed.retentionMs` must be >= 60000, found -1',
   ])('%s', (mistake) => {
     expect(message).toContain(mistake)
