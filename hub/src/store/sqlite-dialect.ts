@@ -72,6 +72,28 @@ class SqliteDriver implements Driver {
   }
 }
 
+/**
+ * A sum of what devices say may pass 2^53, and reading it would throw: it is rounded, as every number in JavaScript is
+ * up there, because one device that lies must not take the fleet's page away. Nothing that writes returns such a sum.
+ */
+function rowsOf(statement: StatementSync, parameters: SQLInputValue[]): unknown[] {
+  try {
+    return statement.all(...parameters)
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ERR_OUT_OF_RANGE') throw error
+  }
+  statement.setReadBigInts(true)
+  try {
+    const rows = statement.all(...parameters) as Record<string, unknown>[]
+    for (const row of rows)
+      for (const [name, value] of Object.entries(row))
+        if (typeof value === 'bigint') row[name] = Number(value)
+    return rows
+  } finally {
+    statement.setReadBigInts(false)
+  }
+}
+
 class SqliteConnection implements DatabaseConnection {
   readonly #database: DatabaseSync
   readonly #statements = new Map<string, StatementSync>()
@@ -83,7 +105,7 @@ class SqliteConnection implements DatabaseConnection {
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     const statement = this.#prepare(query.sql)
     const parameters = query.parameters as SQLInputValue[]
-    if (statement.columns().length > 0) return { rows: statement.all(...parameters) as R[] }
+    if (statement.columns().length > 0) return { rows: rowsOf(statement, parameters) as R[] }
     const { changes, lastInsertRowid } = statement.run(...parameters)
     return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
   }

@@ -1,10 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { factorFor } from '@godwit/hub/energy/factor'
 import { type Database, openDatabase } from '@godwit/hub/store/database'
 import { completenessOf } from '@godwit/hub/telemetry/completeness'
 import { ingest } from '@godwit/hub/telemetry/ingest'
 import { forgetBefore } from '@godwit/hub/telemetry/retention'
+import { energyBy } from '@godwit/hub/telemetry/rollup'
 import type { Batch } from '@godwit/protocol/messages/telemetry'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -306,4 +308,14 @@ describe('retention', () => {
     expect(await cam.state()).toMatchObject({ missing: [{ first: 2, last: 2, reason: 'awaited' }] })
     expect(await cam.acked({ seqs: [2] })).toBe(3)
   })
+})
+
+test('a device that claims to have done more than can be counted takes nobody the sums of the fleet', async () => {
+  const { give } = stream()
+  for (const seq of [1, 2]) {
+    const body = { ...windowBody(release), inferences: Number.MAX_SAFE_INTEGER }
+    await give({ stream: 'window', records: [{ seq, body }] })
+  }
+  const [all] = await energyBy(database.db, 'all', factorFor('WORLD'), {})
+  expect(all!.inferences).toBeGreaterThan(Number.MAX_SAFE_INTEGER)
 })
