@@ -54,7 +54,7 @@ describe('godwit hub run', () => {
 
   test('says so when the file is no YAML, is no list of keys, or is not there', async () => {
     const torn = await hubRun(['fleet: [motes'])
-    expect(torn).toMatchObject({ code: exitCodes.usage, stderr: expect.stringContaining('no YAML') })
+    expect(torn).toMatchObject({ code: exitCodes.usage, stderr: expect.stringMatching(/\.yaml: .*no YAML/) })
     const list = await hubRun(['- fleet'])
     expect(list).toMatchObject({
       code: exitCodes.usage,

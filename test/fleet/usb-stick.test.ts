@@ -50,7 +50,7 @@ afterAll(async () => {
 
 /** As soon as the hub's directive for the mast asks for that version. */
 async function writeStick(version: string): Promise<void> {
-  const order = ['bundle', 'export', model, version, '--out', stick, '--device', mast.id]
+  const order = ['bundle', 'export', `${model}@${version}`, '--out', stick, '--device', mast.id]
   await eventually('a directive that asks for the release', async () => {
     const { code, stdout } = await box.stage.tryGodwit(...order)
     return code === 0 && (JSON.parse(stdout) as { otherGoal: string[] }).otherGoal.length === 0

@@ -14,6 +14,7 @@ import type { HubClient } from './client.ts'
 import type { Shell } from './command.ts'
 import { fetchMetadata, type SignedForMedium } from './download.ts'
 import { CliError } from './exit.ts'
+import { versionOf } from './version-name.ts'
 
 export type ExportOptions = { out: string; device?: string[]; validDays?: string }
 
@@ -25,10 +26,10 @@ type Medium = SignedForMedium & { validUntil: string; directives: Record<string,
  */
 export async function exportBundle(
   shell: Shell,
-  model: string,
-  version: string,
+  what: string,
   { out, device: devices = [], validDays = '7' }: ExportOptions,
 ): Promise<void> {
+  const { model, version } = versionOf(what)
   const directory = resolve(out)
   const hub = shell.hub()
   const validForMs = millisecondsOf(validDays)

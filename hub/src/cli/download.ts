@@ -14,8 +14,8 @@ import { fileNameOf } from '@godwit/protocol/trust/file-name'
 import { ed25519Only, openMetadata } from '@godwit/protocol/trust/metadata'
 import type { HubClient } from './client.ts'
 import type { Shell } from './command.ts'
-import { versionOf } from './commands/device.ts'
 import { CliError } from './exit.ts'
+import { versionOf } from './version-name.ts'
 
 /** Writes aside and renames, so that a directory of that name is always whole. */
 export async function download(shell: Shell, what: string, directory: string): Promise<void> {

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { Fault } from '@godwit/protocol/fault'
 import { type HubConfig, loadConfig } from '../config.ts'
 import { pathsIn } from '../init.ts'
 import { createHub } from '../wiring.ts'
@@ -7,14 +8,14 @@ import type { Shell } from './command.ts'
 import type { Environment } from './context.ts'
 import { CliError } from './exit.ts'
 
-export type RunOptions = { config?: string; state?: string; port?: string; mqttPort?: string }
+export type RunOptions = { config?: string; state?: string; port?: number; mqttPort?: number }
 
 export async function serve(shell: Shell, options: RunOptions): Promise<void> {
   const file = options.config ?? (options.state ? join(options.state, 'hub.yaml') : 'godwit-hub/hub.yaml')
   const flags = {
     ...(options.state ? { stateDir: resolve(options.state) } : {}),
-    ...(options.port ? { http: { port: Number(options.port) } } : {}),
-    ...(options.mqttPort ? { mqtt: { port: Number(options.mqttPort) } } : {}),
+    ...(options.port !== undefined && { http: { port: options.port } }),
+    ...(options.mqttPort !== undefined && { mqtt: { port: options.mqttPort } }),
   }
   const config = readConfig(file, shell.environment, flags)
   checkInitialised(config)
@@ -86,5 +87,11 @@ export function readConfig(
   environment: Environment,
   flags: Record<string, unknown> = {},
 ): HubConfig {
-  return loadConfig(readText(file), environment, flags)
+  const text = readText(file)
+  try {
+    return loadConfig(text, environment, flags)
+  } catch (cause) {
+    if (!(cause instanceof Fault)) throw cause
+    throw new Fault(cause.code, `${file}: ${cause.message}`, { cause })
+  }
 }

@@ -6,11 +6,11 @@ import { newEcKey } from '../oms/new-key.ts'
 import { insideOf, signBundle } from '../oms/sign.ts'
 import { verifyOmsBundle } from '../oms/verify.ts'
 import type { Shell } from './command.ts'
-import { versionOf } from './commands/device.ts'
 import { CliError } from './exit.ts'
 import { passphraseFrom } from './keys.ts'
 import { cleaned } from './output.ts'
 import { readGiven } from './verify.ts'
+import { versionOf } from './version-name.ts'
 
 export type OmsSignOptions = { key: string; out?: string; ignore?: string[]; passphraseFile?: string }
 export type OmsVerifyOptions = {

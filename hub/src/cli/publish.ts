@@ -7,11 +7,11 @@ import { packBundle } from './bundle.ts'
 import { nextTargets } from './ceremony.ts'
 import type { HubClient } from './client.ts'
 import type { Shell } from './command.ts'
-import { versionOf } from './commands/device.ts'
 import { type Listing, listingAtHub, signedOnly } from './current-trust.ts'
 import { nameOf, readBytes, writeDocument } from './documents.ts'
 import { CliError } from './exit.ts'
 import { isSignerGiven, openSigners, type Signer, type SignerOptions, signedBytes } from './signers.ts'
+import { versionOf } from './version-name.ts'
 
 export type Listed = {
   version: string

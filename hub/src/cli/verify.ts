@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { releaseLayout as layout } from '@godwit/protocol/release/directory'
 import { fromRfc3339 } from '@godwit/protocol/units'
 import type { Shell } from './command.ts'
-import { versionOf } from './commands/device.ts'
 import { CliError } from './exit.ts'
 import { cleaned } from './output.ts'
 import { type VerifiedRelease, verifyReleaseDirectory } from './release-directory.ts'
+import { versionOf } from './version-name.ts'
 
 export type VerifyOptions = { root: string; metadata?: string; at?: string; expect?: string }
 

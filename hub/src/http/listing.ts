@@ -24,7 +24,19 @@ export function fromCursor(cursor: string | undefined): string | undefined {
   if (cursor === undefined) return undefined
   const key = Buffer.from(cursor, 'base64url').toString('utf8')
   if (toCursor(key) === cursor) return key
-  throw new Refusal('validation', 'the cursor is not one that this hub gave', {
+  throw notOurs()
+}
+
+/** Of a list whose keys are row numbers. */
+export function idFromCursor(cursor: string | undefined): number | undefined {
+  const key = fromCursor(cursor)
+  if (key === undefined) return undefined
+  if (/^\d{1,15}$/.test(key)) return Number(key)
+  throw notOurs()
+}
+
+export function notOurs(): Refusal {
+  return new Refusal('validation', 'the cursor is not one that this list gave', {
     errors: [{ parameter: 'cursor', detail: 'must be the nextCursor of an earlier answer' }],
   })
 }

@@ -16,11 +16,14 @@ import {
 } from '../schema.ts'
 import { type Stream, streams } from '../topics.ts'
 
+/** More than any device uses in a window, and little enough to be summed for ever: from there a figure is a lie or a fault. */
+const Joules = Type.Number({ minimum: 0, maximum: 1e12 })
+
 /** Energy of one window above and including idle, with its provenance (SPEC 7.3). Joules; never negative. */
 export const EnergyFigure = Type.Object({
-  joules: Type.Number({ minimum: 0 }),
-  idleShareJoules: Type.Number({ minimum: 0 }),
-  unattributedJoules: Type.Number({ minimum: 0 }),
+  joules: Joules,
+  idleShareJoules: Joules,
+  unattributedJoules: Joules,
   label: Type.Union([Type.Literal('measured'), Type.Literal('modelled'), Type.Literal('assumed')]),
   source: Type.String({ maxLength: 64 }),
   scope: Type.String({ maxLength: 32 }),

@@ -201,7 +201,7 @@ test('a team of two keys whose signatures are brought together releases as the p
 
 test('a team takes a release of its own back', async () => {
   await desk.godwit(
-    ...['version', 'revoke', 'vision-cats', '2', '--role', 'vision', '--key', vera.key, victor.key],
+    ...['version', 'revoke', 'vision-cats@2', '--role', 'vision', '--key', vera.key, victor.key],
   )
   expect(await isListed('vision-cats', '2')).toBe(false)
   expect(await found('vision-cats', '2')).toMatchObject(notListed)

@@ -55,7 +55,7 @@ test('a second signer of the same files is kept beside the first', async () => {
   const attach = ['oms', 'attach', `${model}@1`, '--signature', at('auditor.sig')]
   expect(await godwit(...attach)).toMatchObject({ code: 0 })
   expect(await godwit(...attach)).toMatchObject({ code: 0 })
-  const shown = JSON.parse((await godwit('version', 'show', model, '1')).stdout)
+  const shown = JSON.parse((await godwit('version', 'show', `${model}@1`)).stdout)
   expect(shown.signatures).toHaveLength(2)
 })
 

@@ -176,6 +176,7 @@ describe('what bad requests get', () => {
     ['an unknown device', { url: '/api/v1/devices/nobody' }, 404, 'not-found'],
     ['an unknown address', { url: '/api/v1/nothing' }, 404, 'not-found'],
     ['a cursor that is none', { url: '/api/v1/devices?cursor=%C3%A4' }, 422, 'validation'],
+    ['a cursor of another list', { url: '/api/v1/audit?cursor=bW90ZS0x' }, 422, 'validation'],
     ['a limit beyond the limit', { url: '/api/v1/devices?limit=100000' }, 422, 'validation'],
     ['a selector that is none', { url: '/api/v1/devices?select=%3D%3D' }, 422, 'validation'],
   ])('%s', async (_, request, status, slug) => {

@@ -81,7 +81,7 @@ describe('a record', () => {
     expect(checkBody('event', window)).toMatchObject({ ok: false })
   })
 
-  test('with a negative count, a fraction of an inference or negative joules is refused', () => {
+  test('with a negative count, a fraction of an inference, or joules that are negative or beyond any device is refused', () => {
     expect(checkBody('window', { ...window, errors: -1 })).toMatchObject({ ok: false })
     expect(checkBody('window', { ...window, inferences: 1.5 })).toMatchObject({ ok: false })
     const energy = {
@@ -96,6 +96,9 @@ describe('a record', () => {
       cpuMs: 1,
     }
     expect(checkBody('window', { ...window, energy })).toMatchObject({ ok: false })
+    expect(checkBody('window', { ...window, energy: { ...energy, joules: 2e12 } })).toMatchObject({
+      ok: false,
+    })
     expect(checkBody('window', { ...window, energy: { ...energy, joules: 1 } })).toMatchObject({ ok: true })
     expect(
       checkBody('window', { ...window, energy: { ...energy, joules: 1, label: 'guessed' } }),

@@ -25,6 +25,8 @@ export type GatewayDeps = {
 /** A handful of neighbours; more sockets than this are an attack or a mistake. */
 const connectionsMax = 64
 const retryAfterSeconds = 5
+/** Of silence on a connection. Longer than a device waits for a byte: who is silent for so long has gone, or stopped reading. */
+const idleMsMax = 60_000
 
 /**
  * Blobs for the neighbours, by digest, with ranges. Whoever asks is not asked who they are: a digest is all the proof
@@ -43,6 +45,7 @@ export class Gateway {
       })
     })
     this.#server.maxConnections = connectionsMax
+    this.#server.timeout = idleMsMax
   }
 
   /** @param address `HOST:PORT` */

@@ -8,14 +8,13 @@ export const bundleNoun: Noun = (program, run) => {
     .description(
       'write a release with its trust metadata and the directives of devices, for `godwit-agent import`',
     )
-    .argument('<model>')
-    .argument('<version>')
+    .argument('<model@version>')
     .requiredOption('--out <directory>', 'made if it is not there; a release that it holds already is kept')
     .option('--device <id...>', 'devices whose signed directives go with it')
     .option('--valid-days <days>', 'how long devices may take it, as far as the hub allows', '7')
     .action(
-      run(async (shell, model: string, version: string, options: ExportOptions) =>
-        (await import('../bundle-export.ts')).exportBundle(shell, model, version, options),
+      run(async (shell, what: string, options: ExportOptions) =>
+        (await import('../bundle-export.ts')).exportBundle(shell, what, options),
       ),
     )
 }

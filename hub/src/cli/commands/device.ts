@@ -4,6 +4,7 @@ import { CliError } from '../exit.ts'
 import { labelOf } from '../label.ts'
 import { numberFrom, wholeNumberFrom } from '../number.ts'
 import { ago } from '../output.ts'
+import { versionOf } from '../version-name.ts'
 import { joiningVerbs } from './device-joining.ts'
 import { showingVerbs } from './device-show.ts'
 
@@ -129,14 +130,6 @@ export const deviceNoun: Noun = (program, run) => {
         )
       }),
     )
-}
-
-export function versionOf(text: string): { model: string; version: string } {
-  const [model, version, ...more] = text.split('@')
-  if (!model || !version || more.length > 0) {
-    throw new CliError('usage', 'not_a_version', `expected MODEL@VERSION, found ${JSON.stringify(text)}`)
-  }
-  return { model, version }
 }
 
 function probationOf(pairs: readonly string[]): Record<string, number> {

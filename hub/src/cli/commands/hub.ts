@@ -2,9 +2,12 @@ import type { Noun } from '../command.ts'
 import type { InitOptions } from '../hub-init.ts'
 import type { HubKeysOptions, RotateKeysOptions } from '../hub-keys.ts'
 import type { RunOptions } from '../hub-run.ts'
+import { wholeNumberFrom } from '../number.ts'
 import { hubCaNoun } from './hub-ca.ts'
 
 /** What these commands do is loaded when they run: no other command has to wait for a broker and a web server. */
+const port = wholeNumberFrom(0, 65_535)
+
 export const hubNoun: Noun = (program, run) => {
   const hub = program.command('hub').description('run a hub on this machine')
   hub
@@ -51,8 +54,8 @@ export const hubNoun: Noun = (program, run) => {
     .description('run the hub until SIGINT or SIGTERM')
     .option('--config <file>', 'YAML; all keys have defaults but fleet and stateDir')
     .option('--state <directory>', 'instead of stateDir in the file')
-    .option('--port <port>', 'HTTP port, instead of http.port')
-    .option('--mqtt-port <port>', 'MQTT port, instead of mqtt.port')
+    .option('--port <port>', 'HTTP port, instead of http.port', port)
+    .option('--mqtt-port <port>', 'MQTT port, instead of mqtt.port', port)
     .action(run(async (shell, options: RunOptions) => (await import('../hub-run.ts')).serve(shell, options)))
   hubCaNoun(hub, run)
   hub

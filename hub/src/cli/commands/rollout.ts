@@ -5,7 +5,7 @@ import type { HubClient } from '../client.ts'
 import type { Noun, Shell } from '../command.ts'
 import { CliError } from '../exit.ts'
 import { numberFrom } from '../number.ts'
-import { versionOf } from './device.ts'
+import { versionOf } from '../version-name.ts'
 import { ended, type Rollout, type RolloutDevice, words } from './rollout-words.ts'
 
 export const rolloutNoun: Noun = (program, run) => {

@@ -3,6 +3,7 @@ import type { Noun } from '../command.ts'
 import { wholeNumberFrom } from '../number.ts'
 import type { Listed, PublishOptions, ReleaseOptions } from '../publish.ts'
 import { releaseOptions } from '../signer-options.ts'
+import { versionOf } from '../version-name.ts'
 
 export const versionNoun: Noun = (program, run) => {
   const version = program.command('version').description('versions of a model')
@@ -58,10 +59,10 @@ export const versionNoun: Noun = (program, run) => {
   version
     .command('show')
     .description('one version: what it promises, its files and digests')
-    .argument('<model>')
-    .argument('<version>')
+    .argument('<model@version>')
     .action(
-      run(async (shell, model: string, name: string) => {
+      run(async (shell, what: string) => {
+        const { model, version: name } = versionOf(what)
         const found = await shell
           .hub()
           .get<{ release: Release }>(
@@ -82,10 +83,10 @@ export const versionNoun: Noun = (program, run) => {
     )
   releaseOptions(version.command('revoke'))
     .description('stop listing a version: no device may install it from then on')
-    .argument('<model>')
-    .argument('<version>')
+    .argument('<model@version>')
     .action(
-      run(async (shell, model: string, name: string, options: ReleaseOptions) => {
+      run(async (shell, what: string, options: ReleaseOptions) => {
+        const { model, version: name } = versionOf(what)
         const { revoke } = await import('../publish.ts')
         const { version: targets, prepared, document } = await revoke(shell, model, name, options)
         shell.out.print({ model, version: name, listed: prepared !== undefined, targets, prepared }, () =>

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { toRfc3339 } from '@godwit/protocol/units'
 import Type from 'typebox'
 import { exportLines } from '../../trust/audit-export.ts'
-import { fromCursor, PageQuery, pageOf } from '../listing.ts'
+import { idFromCursor, PageQuery, pageOf } from '../listing.ts'
 import type { RoutePlugin } from '../route-plugin.ts'
 
 /** Who did what, newest first. */
@@ -20,8 +20,7 @@ export const auditRoutes: RoutePlugin = (app, services) => {
       },
     },
     async ({ query: { limit = 50, cursor } }) => {
-      const key = fromCursor(cursor)
-      const rows = await audit.before(key === undefined ? undefined : Number(key), limit + 1)
+      const rows = await audit.before(idFromCursor(cursor), limit + 1)
       const page = pageOf(rows, limit, ({ id }) => `${id}`)
       return { ...page, items: page.items.map((row) => ({ ...row, at: toRfc3339(row.at) })) }
     },

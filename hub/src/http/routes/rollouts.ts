@@ -6,7 +6,7 @@ import { PlanRequest } from '../../rollout/plan.ts'
 import { deploymentsOf, type StoredRollout } from '../../rollout/rollout-store.ts'
 import { rememberAnswer } from '../../store/idempotency-store.ts'
 import { whoOf } from '../authentication.ts'
-import { fromCursor, PageQuery, pageOf } from '../listing.ts'
+import { fromCursor, idFromCursor, notOurs, PageQuery, pageOf } from '../listing.ts'
 import { type ProblemSlug, Refusal } from '../problem.ts'
 import type { RoutePlugin } from '../route-plugin.ts'
 import { RolloutParams } from './rollouts-actions.ts'
@@ -161,18 +161,6 @@ export const rolloutRoutes: RoutePlugin = (app, { rollouts, database }) => {
       return { ...page, items: page.items.map(entryView) }
     },
   )
-}
-
-function idFromCursor(cursor: string | undefined): number | undefined {
-  const key = fromCursor(cursor)
-  if (key === undefined || /^\d{1,15}$/.test(key)) return key === undefined ? undefined : Number(key)
-  throw notOurs()
-}
-
-function notOurs(): Refusal {
-  return new Refusal('validation', 'the cursor is not one that this list gave', {
-    errors: [{ parameter: 'cursor', detail: 'must be the nextCursor of an earlier answer' }],
-  })
 }
 
 type Unmade = CreateRefusal | 'other-request'
