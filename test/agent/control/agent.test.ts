@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -98,6 +98,22 @@ describe('a deployment', () => {
     await hub.until(() => hub.windows.length > seen + 2)
     expect(hub.audit()).toEqual(seamless)
   })
+
+  test.each([
+    [2, 3, { phase: 'committed', code: 'ok', active: { version: '2' } }, 0],
+    [9, 3, { phase: 'refused', code: 'selftest_crash', active: { version: '1' } }, 1],
+  ])(
+    'a candidate killed %d times in its self-test gets %d tries: the memory may have run out for others',
+    async (times, tries, slot, quarantined) => {
+      await started()
+      await hub.ended(hub.direct(hub.publishRelease('1')))
+      const tally = join(device.stateDir, 'tally')
+      await hub.ended(hub.direct(hub.publishRelease('2', { behaviour: { killed: { tally, times } } })))
+      expect(hub.slot).toMatchObject(slot)
+      expect(statSync(tally).size).toBe(tries)
+      expect(hub.reports.at(-1)?.quarantine).toHaveLength(quarantined)
+    },
+  )
 
   test('a candidate slower than it promised is refused', async () => {
     await started()

@@ -5,7 +5,7 @@ import type { ResultCode } from '@godwit/protocol/result-code'
 import type { Clock } from '../clock.ts'
 import { because, type Log } from '../log.ts'
 import { codeOfError, detailOf } from '../report.ts'
-import { isAtRest } from './deployment.ts'
+import { isAtRest, isConclusive } from './deployment.ts'
 import { type Hindrance, isHindrance } from './hindrance.ts'
 import type { Deployment } from './journal.ts'
 import { noEvidence, withWindow } from './probation.ts'
@@ -183,7 +183,7 @@ export class Deployer {
   #outcomeOf(error: unknown): Outcome {
     const code = codeOfError(error)
     const detail = detailOf(error)
-    const isJudgement = error instanceof Error && error.name === 'RunnerFailure'
+    const isJudgement = error instanceof Error && error.name === 'RunnerFailure' && isConclusive(code)
     if (isJudgement) return { signal: 'failed', code, detail }
     return { signal: 'wait', code, detail, counts: code !== 'link_lost' || this.#deps.isLinkUp() }
   }
@@ -193,14 +193,16 @@ export class Deployer {
   }
 }
 
-/** Begun as often as allowed. Where no setback says why, control ended each time: the candidate, or the power. */
+/**
+ * Begun as often as allowed, and control ended in the last of them: a setback that was seen would have ended the
+ * deployment itself. The candidate may be to blame for that, or the power.
+ */
 function givenUp({ phase, code, detail, attempt }: Deployment): Outcome {
-  const isCrash = phase === 'self_testing' && code === undefined
   return {
     signal: 'failed',
-    code: isCrash ? 'selftest_crash' : (code ?? 'internal'),
+    code: code ?? (phase === 'self_testing' ? 'selftest_crash' : 'internal'),
     detail: detail ?? `given up after ${attempt} attempts`,
-    ...(isCrash && { isInferred: true }),
+    isInferred: true,
   }
 }
 

@@ -122,6 +122,14 @@ export const repairsMax = 5
 export const probationBootsMax = 3
 
 /**
+ * Whether a runner that failed says something of its release. One that ended by itself may have been ended for somebody
+ * else's memory; that is one attempt (5.6), and says it only when it happens as often as may be tried.
+ */
+export function isConclusive(code: ResultCode): boolean {
+  return code !== 'selftest_crash'
+}
+
+/**
  * Found by running the release on this hardware: trying it again would find the same. That control ended again and again
  * meanwhile (`isInferred`) ends the deployment, but it may have been the power, and a newer directive may try once more.
  */

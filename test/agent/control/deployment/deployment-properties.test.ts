@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Deployer, type DeployerDeps } from '@godwit/agent/control/deployment/deployer'
 import {
   attemptsMax,
   isAtRest,
@@ -167,6 +168,24 @@ describe('a deployment that is told anything, in any order', () => {
       { numRuns: 60, seed },
     )
   })
+
+  test.each([undefined, 'selftest_crash'] as const)(
+    'given up because control ended in its last attempt (before: %s), it is not quarantined',
+    async (code) => {
+      ends = []
+      desired = undefined
+      const begun = { phase: 'self_testing' as const, directiveVersion: 1, repairs: 0, answered: 0 }
+      const attempt = attemptsMax.self_testing!
+      journal.writeDeployment('default', { ...begun, attempt, goal: goalOf('a'), ...(code && { code }) })
+      const ended = new Promise<void>((resolve) => {
+        const more = { hindrance: () => undefined, onEnd: resolve }
+        new Deployer({ ...deps, ...more } as unknown as DeployerDeps).start()
+      })
+      await ended
+      expect(ends).toMatchObject([{ phase: 'refused', code: 'selftest_crash' }])
+      expect(journal.quarantined()).toEqual([])
+    },
+  )
 
   /** Rolling back neither fails nor misses anything, and some phases have nothing that could be missing. */
   function isKnown(at: Phase, { signal: heard }: Outcome): boolean {

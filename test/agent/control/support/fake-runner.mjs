@@ -1,7 +1,7 @@
 // A runner without a model: its "model file" says in JSON how it behaves. It counts through a source of numbered
 // readings, so that a gap or a repetition in its windows can be seen.
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { appendFileSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 const readingsPerWindow = 5
@@ -72,6 +72,11 @@ const handlers = {
   'self-test'() {
     if (behaviour.test === 'hang') for (;;);
     if (behaviour.test === 'crash') process.kill(process.pid, 'SIGSEGV')
+    if (behaviour.killed) {
+      const { tally, times } = behaviour.killed
+      appendFileSync(tally, '.')
+      if (statSync(tally).size <= times) process.kill(process.pid, 'SIGKILL')
+    }
     if (behaviour.test === 'wrong')
       return say({ type: 'failed', code: 'selftest_accuracy', detail: '0 of 8 agree' })
     const proof = createHash('sha256')
