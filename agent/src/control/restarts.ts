@@ -31,6 +31,7 @@ export class Restarts {
     const failure = error instanceof RunnerFailure ? error : new RunnerFailure('internal', because(error))
     this.#failures++
     this.count++
+    clearTimeout(this.#stable)
     if (this.#failures % failuresMax === 0) this.#deps.onUnusable(failure)
     const ceiling = Math.min(restartMsMax, restartMsMin * 2 ** (this.#failures - 1))
     clearTimeout(this.#timer)
