@@ -121,7 +121,7 @@ describe('when what is active does not start any more and nothing came before it
     await hub.ended(hub.direct(goal))
     await device.stop()
     // The image brings a fallback from now on; the disk has lost the one release there was.
-    device = Object.assign(new Device(hub, slots(image)), { stateDir: device.stateDir })
+    device = new Device(hub, slots(image), device.stateDir)
     for (const place of ['releases', 'blobs'])
       rmSync(join(device.stateDir, place), { recursive: true, force: true })
     await device.start()

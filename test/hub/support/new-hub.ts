@@ -92,7 +92,11 @@ export async function newHub(change: Record<string, unknown> = {}): Promise<Box>
     const quiet = { log: { level: 'silent' }, http: { port: 0 }, mqtt: { port: 0 } }
     return createHub(loadConfig({ fleet, stateDir, ...quiet, ...change, ...more }), { clock })
   }
-  const hub = await open()
+  const removed = () => rm(directory, { recursive: true, force: true })
+  const hub = await open().catch(async (because: unknown) => {
+    await removed()
+    throw because
+  })
   const hubs = [hub]
   return {
     ...{ hub, hubKeys, stateDir, adminToken, time },
@@ -104,7 +108,7 @@ export async function newHub(change: Record<string, unknown> = {}): Promise<Box>
     },
     async close() {
       for (const one of hubs) await one.stop()
-      await rm(directory, { recursive: true, force: true })
+      await removed()
     },
   }
 }
