@@ -1,4 +1,4 @@
-import { chmodSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, lstatSync, readFileSync, rmSync } from 'node:fs'
 import net from 'node:net'
 import { constants } from 'node:os'
 import { getSystemErrorMessage, getSystemErrorName } from 'node:util'
@@ -99,10 +99,10 @@ function lateError(handle: Handle, port: number): number | undefined {
   return error || -constants.errno.EADDRINUSE
 }
 
-/** A path that is left of an agent that was killed is free; one that somebody listens on is not ours to take. */
+/** A socket that is left of an agent that was killed is free; one that somebody listens on, or any other file, is not. */
 function boundSocket(path: string): Handle {
   let handle = bind(path, -1, -1)
-  if (typeof handle === 'number' && isForsaken(path)) {
+  if (handle === -constants.errno.EADDRINUSE && isForsaken(path)) {
     rmSync(path)
     handle = bind(path, -1, -1)
   }
@@ -111,9 +111,10 @@ function boundSocket(path: string): Handle {
   return held
 }
 
-/** The kernel knows which sockets are bound; a file that is none of them stands for nothing. */
+/** The kernel knows which sockets are bound; the name of any other stands for nothing. */
 function isForsaken(path: string): boolean {
   try {
+    if (!lstatSync(path).isSocket()) return false
     const bound = readFileSync('/proc/net/unix', 'utf8')
     return !bound.split('\n').some((line) => line.endsWith(` ${path}`))
   } catch {
