@@ -251,7 +251,7 @@ function build(config: AgentConfig, deps: Linked, identity: Identity, unlock: ()
             })
         },
         onEnd: () => tidy(),
-        tell,
+        happened,
       }),
   )
 

@@ -39,10 +39,15 @@ export function teller(record: (telling: Telling) => void, log: Log): (telling: 
   }
 }
 
-/** For what happened in this process at this moment: each time is one of its own. */
+/** For what happened in this process at this moment: each time is one of its own, two in one millisecond as well. */
 export function occurrences(tell: (telling: Telling) => void, time: TrustedTime) {
-  return (kind: string, severity: Telling['severity'], detail: Telling['detail']): void =>
-    tell({ kind, key: `${kind}/${time.nowMs()}`, severity, detail })
+  let told = 0
+  return (
+    kind: string,
+    severity: Telling['severity'],
+    detail: Telling['detail'],
+    about: Pick<Telling, 'slot' | 'releaseDigest'> = {},
+  ): void => tell({ kind, key: `${kind}/${time.nowMs()}/${++told}`, severity, detail, ...about })
 }
 
 function shortened(detail: EventRecord['detail']): EventRecord['detail'] {

@@ -1,7 +1,8 @@
 import { freemem } from 'node:os'
 import type { HealthRecord } from '@godwit/protocol/messages/telemetry'
 import type { EpochMs } from '@godwit/protocol/units'
-import { readInteger, type Sysfs } from '../energy/sysfs.ts'
+import type { Sysfs } from '../energy/sysfs.ts'
+import { hottestCelsius } from '../energy/temperature.ts'
 import { diskFreeBytes } from './files.ts'
 import type { SpoolFigures } from './spool/spool.ts'
 
@@ -15,8 +16,7 @@ export function healthRecord(facts: {
   stateDir: string
   sysfs: Sysfs
 }): HealthRecord {
-  // Thousandths of a degree, of whatever zone the board lists first.
-  const milliCelsius = readInteger(facts.sysfs, '/sys/class/thermal/thermal_zone0/temp')
+  const temperatureCelsius = hottestCelsius(facts.sysfs)
   return {
     at: facts.at,
     uptimeMs: Math.round(facts.uptimeMs),
@@ -28,6 +28,6 @@ export function healthRecord(facts: {
     spoolBytes: facts.spool.bytes,
     spoolDropped: facts.spool.dropped,
     runnerRestarts: facts.runnerRestarts,
-    ...(milliCelsius !== undefined && { temperatureCelsius: milliCelsius / 1000 }),
+    ...(temperatureCelsius !== undefined && { temperatureCelsius }),
   }
 }

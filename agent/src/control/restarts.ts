@@ -3,6 +3,8 @@ import { because } from './log.ts'
 
 const restartMsMin = 500
 const restartMsMax = 60_000
+/** For what is no runner's fault, most likely a disk. */
+const heldUpMs = 5_000
 const stableMs = 5 * 60_000
 /** Crashes or failed loads in a row after which the last known good is asked for. */
 const failuresMax = 3
@@ -38,9 +40,15 @@ export class Restarts {
     this.#timer = setTimeout(() => this.#deps.again(), ceiling * (0.5 + this.#deps.random() / 2))
   }
 
+  /** Something else was in the way: nobody is blamed, and it is tried again unless that is planned already. */
+  heldUp(): void {
+    this.#timer ??= setTimeout(() => this.#deps.again(), heldUpMs)
+  }
+
   /** What was planned is being done now. */
   begun(): void {
     clearTimeout(this.#timer)
+    this.#timer = undefined
   }
 
   /** It serves; when it has for a while, what was before is forgotten. */

@@ -139,17 +139,29 @@ export class Serving {
     return this.#inTurn(async () => {
       if (this.#stopped) return
       this.#restarts.begun()
-      const active = this.#deps.active()
-      if (!active) return this.#serveNothing()
-      if (this.isServing && this.#current && isSame(this.#current, active)) return
-      await this.#swapTo(active)
+      try {
+        await this.#agree()
+      } catch (error) {
+        if (!this.#stopped) this.#restarts.heldUp()
+        throw error
+      }
     })
+  }
+
+  async #agree(): Promise<void> {
+    const active = this.#deps.active()
+    if (!active) return this.#serveNothing()
+    if (this.isServing && this.#current && isSame(this.#current, active)) return
+    await this.#swapTo(active)
   }
 
   async #swapTo(active: ActiveRelease): Promise<void> {
     const next = this.#takeCandidate(active) ?? (await this.#started(active))
     const old = this.#current
-    const checkpoint = await this.#handOver(old)
+    const checkpoint = await this.#handOver(old).catch(async (error: unknown) => {
+      await next.cage.stop()
+      throw error
+    })
     // Set before it serves: its first window may come before the answer.
     next.cage.events = {
       window: (message) => this.#deps.onWindow(message, next.cage),

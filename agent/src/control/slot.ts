@@ -11,6 +11,7 @@ import type { Hindrance } from './deployment/hindrance.ts'
 import type { Deployment, Journal } from './deployment/journal.ts'
 import type { Downloader } from './download/download.ts'
 import type { Engine } from './engine.ts'
+import type { occurrences } from './events.ts'
 import { Fallback } from './fallback/fallback.ts'
 import type { RunnerTerms } from './fork-runner.ts'
 import { Intake } from './intake.ts'
@@ -52,14 +53,7 @@ export type SlotDeps = {
   onEnd: () => void
   onStored: () => void
   onBytes: (slot: string, done: number, total: number) => void
-  tell: (event: {
-    kind: string
-    key: string
-    severity: 'info' | 'warning' | 'alarm'
-    slot: string
-    releaseDigest?: string
-    detail: Record<string, string | number | boolean>
-  }) => void
+  happened: ReturnType<typeof occurrences>
 }
 
 const windowMsDefault = 60_000
@@ -268,14 +262,7 @@ export class Slot {
     detail: Record<string, string | number | boolean>,
   ): void {
     const active = this.#attempt('cannot read the journal', () => this.#deps.journal.read(this.name).active)
-    this.#deps.tell({
-      kind,
-      // Each occurrence is one of its own: it happened in this process at this moment.
-      key: `${kind}/${this.name}/${this.#deps.time.nowMs()}`,
-      severity,
-      slot: this.name,
-      ...(active && { releaseDigest: active.releaseDigest }),
-      detail,
-    })
+    const about = { slot: this.name, ...(active && { releaseDigest: active.releaseDigest }) }
+    this.#deps.happened(kind, severity, detail, about)
   }
 }

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { localMoment } from '@godwit/protocol/install-window'
 import { readInteger, type Sysfs } from '../../energy/sysfs.ts'
+import { hottestCelsius } from '../../energy/temperature.ts'
 import type { TrustedTime } from '../clock.ts'
 import type { Conditions } from './hindrance.ts'
 
 const supplies = '/sys/class/power_supply'
-const zones = '/sys/class/thermal'
 
 /** Reads what decides whether this is a moment to install. Costs a few small files. */
 export function conditionsNow(
@@ -33,15 +33,4 @@ function emptiestBatteryPercent(sysfs: Sysfs): number | undefined {
     .map((name) => readInteger(sysfs, `${supplies}/${name}/capacity`))
     .filter((percent) => percent !== undefined)
   return percents.length === 0 ? undefined : Math.min(...percents)
-}
-
-/** Boards list several zones in no order that means anything, so the hottest counts. */
-function hottestCelsius(sysfs: Sysfs): number | undefined {
-  const milli = sysfs
-    .list(zones)
-    .filter((name) => name.startsWith('thermal_zone'))
-    .map((name) => readInteger(sysfs, `${zones}/${name}/temp`))
-    // Zones that are switched off say 0 or an error in the shape of a number.
-    .filter((value) => value !== undefined && value > 0 && value < 200_000) as number[]
-  return milli.length === 0 ? undefined : Math.max(...milli) / 1_000
 }

@@ -97,7 +97,12 @@ export class Fallback {
     const state = this.#read()
     // A deployment may have come to its end meanwhile.
     if (state.active) return this.#deps.serving.discardCandidate(proven.releaseDigest)
-    this.#write({ active: proven, lastKnownGood: proven }, state)
+    try {
+      this.#write({ active: proven, lastKnownGood: proven }, state)
+    } catch (error) {
+      await this.#deps.serving.discardCandidate(proven.releaseDigest)
+      throw error
+    }
     await this.#deps.serving.reconcile().catch(() => {})
     this.#told(proven, why)
   }
